@@ -18,16 +18,16 @@ enum arena_hugepages { ARENA_HUGEPAGES_AUTO, ARENA_HUGEPAGES_ALWAYS, ARENA_HUGEP
 struct arena_config {
 	uint64_t cluster;
 	uint64_t generation;
-	const char *node;      /* this host's name in the cluster */
+	const char *node; /* this host's name in the cluster */
 	uint64_t size_bytes;
-	uint32_t frame_bytes;  /* power of two, 4 KiB .. 16 MiB */
+	uint32_t frame_bytes; /* power of two, 4 KiB .. 16 MiB */
 	uint32_t max_channels;
 	uint32_t receive_frames;
 	uint32_t max_processes;
 	uint32_t window_slots; /* power of two */
 	uint32_t pollers;
 	enum arena_hugepages hugepages;
-	int numa_node;         /* a node, ARENA_NUMA_AUTO or ARENA_NUMA_OFF */
+	int numa_node;          /* a node, ARENA_NUMA_AUTO or ARENA_NUMA_OFF */
 	const char *net_device; /* for ARENA_NUMA_AUTO: e.g. "eth0"; NULL: unknown */
 };
 
@@ -37,7 +37,7 @@ struct arena_config {
 struct arena {
 	uint8_t *base;
 	size_t size_bytes;
-	int fd;                  /* agent: the memfd; client: -1 */
+	int fd; /* agent: the memfd; client: -1 */
 	struct arena_header_shm *header;
 	uint8_t *procs, *chans, *frames;
 	_Atomic uint64_t *shared_free, *receive_free;
@@ -57,16 +57,18 @@ uint64_t arena_size_min(const struct arena_config *config);
  * words in error (ARENA_ERROR_BYTES). */
 int arena_create(const struct arena_config *config, char *error, struct arena **ret_arena);
 
-/* Map the arena behind fd (borrowed). Checks the header against the size of fd.
+/* Map the arena behind fd (borrowed), for reading only unless writable. Checks
+ * the header against the size of fd.
  * -EPROTONOSUPPORT: another layout; -EBADMSG: not a sane arena; -ENOMEM. */
-int arena_map(int fd, struct arena **ret_arena);
+int arena_map(int fd, bool writable, struct arena **ret_arena);
 
 /* Takes arena: unmaps, closes. */
 void arena_destroy(struct arena *arena);
 
 static inline struct frame_shm *arena_frame(const struct arena *arena, uint32_t frame_idx)
 {
-	return (struct frame_shm *)(void *)(arena->frames + ((size_t)frame_idx << arena->frame_shift));
+	return (struct frame_shm *)(void *)(arena->frames +
+	                                    ((size_t)frame_idx << arena->frame_shift));
 }
 
 /* Index of the frame that contains a pointer into the frame region. */
@@ -95,7 +97,8 @@ static inline void arena_count(const struct arena *arena, enum arena_counter cou
 	                      memory_order_relaxed);
 }
 
-static inline void arena_count_set(const struct arena *arena, enum arena_counter counter, uint64_t n)
+static inline void arena_count_set(const struct arena *arena, enum arena_counter counter,
+                                   uint64_t n)
 {
 	atomic_store_explicit(&arena->header->counters[counter], n, memory_order_relaxed);
 }

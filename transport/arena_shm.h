@@ -25,11 +25,11 @@
 #define ARENA_LAYOUT_VERSION 1u
 #define ARENA_CACHE_LINE     64u
 
-#define ARENA_NODE_BYTES   64u
-#define PROC_NAME_BYTES    48u
-#define PROC_CACHE_FRAMES  8u /* per process; small, so that hoarding is bounded */
-#define CHAN_REASON_BYTES  256u
-#define SLOT_NONE          UINT32_MAX
+#define ARENA_NODE_BYTES  64u
+#define PROC_NAME_BYTES   48u
+#define PROC_CACHE_FRAMES 8u /* per process; small, so that hoarding is bounded */
+#define CHAN_REASON_BYTES 256u
+#define SLOT_NONE         UINT32_MAX
 
 /* ---- frames ------------------------------------------------------------ */
 
@@ -52,7 +52,7 @@
  */
 enum frame_state { FRAME_FREE = 0, FRAME_CACHED, FRAME_HELD, FRAME_QUEUED, FRAME_HOME };
 
-#define FRAME_ID_BITS 28u
+#define FRAME_ID_BITS          28u
 #define FRAME_OWNER(state, id) (((uint32_t)(state) << FRAME_ID_BITS) | (uint32_t)(id))
 #define FRAME_STATE(owner)     ((owner) >> FRAME_ID_BITS)
 #define FRAME_ID(owner)        ((owner) & ((1u << FRAME_ID_BITS) - 1))
@@ -72,12 +72,13 @@ static_assert(sizeof(struct frame_wire) == 24, "wire format");
 
 struct frame_shm {
 	_Atomic uint32_t owner;
-	uint32_t reserved;
+	uint32_t holder; /* HELD by a receiver: the channel it came on */
 	struct frame_wire wire;
 	uint8_t payload[];
 };
 #define FRAME_HEADER_BYTES 32u
-static_assert(offsetof(struct frame_shm, payload) == FRAME_HEADER_BYTES, "payload is 32-byte aligned");
+static_assert(offsetof(struct frame_shm, payload) == FRAME_HEADER_BYTES,
+              "payload is 32-byte aligned");
 static_assert(offsetof(struct frame_shm, wire) == 8, "wire header ends where the payload begins");
 
 /* ---- channels ---------------------------------------------------------- */
@@ -110,25 +111,25 @@ struct chan_shm {
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t state;
 	_Atomic uint32_t tx_slot; /* process slot of the sender; SLOT_NONE: not yet, or gone */
 	_Atomic uint32_t rx_slot;
-	uint32_t remote;          /* 1: one end is the agent's poller */
-	uint32_t window_max;      /* frames, a power of two, at most the ring */
-	uint32_t open_count;      /* how often this entry was opened: a stale handle shows */
-	uint64_t query;           /* from the key, for statistics */
+	uint32_t remote;     /* 1: one end is the agent's poller */
+	uint32_t window_max; /* frames, a power of two, at most the ring */
+	uint32_t open_count; /* how often this entry was opened: a stale handle shows */
+	uint64_t query;      /* from the key, for statistics */
 	uint32_t motion, source, destination, reserved;
 
 	/* sender */
 	alignas(ARENA_CACHE_LINE) _Atomic uint64_t published_pos;
-	_Atomic uint64_t eos_pos; /* 0: no EOS yet; else final position + 1 */
+	_Atomic uint64_t eos_pos;     /* 0: no EOS yet; else final position + 1 */
 	_Atomic uint64_t tx_wake_pos; /* limit_pos that is worth a wake-up */
 	_Atomic uint32_t tx_wait;     /* 1: the sender wants credit */
-	_Atomic uint32_t tx_stalls32; /* stalls, for the window's adaptation */
+	uint32_t reserved_tx;
 	_Atomic uint64_t tx_bytes;
 	_Atomic uint64_t tx_stalls;
 	_Atomic uint64_t tx_blocked_ns;
 
 	/* receiver */
 	alignas(ARENA_CACHE_LINE) _Atomic uint64_t limit_pos; /* the sender may publish below it */
-	_Atomic uint64_t released_pos; /* frames given back */
+	_Atomic uint64_t released_pos;                        /* frames given back */
 	_Atomic uint32_t stop;
 	_Atomic uint32_t window;
 	_Atomic uint64_t rx_frames;
@@ -177,7 +178,8 @@ struct proc_shm {
 	_Atomic uint64_t sleeps;
 	_Atomic uint64_t wakeups_sent;
 
-	alignas(ARENA_CACHE_LINE) _Atomic uint32_t cache[PROC_CACHE_FRAMES]; /* frame + 1; 0: empty */
+	alignas(ARENA_CACHE_LINE) _Atomic uint32_t
+	        cache[PROC_CACHE_FRAMES]; /* frame + 1; 0: empty */
 
 	alignas(ARENA_CACHE_LINE) _Atomic uint64_t ready[];
 };
@@ -189,14 +191,14 @@ enum arena_counter {
 	/* conductor */
 	ARENA_PROCESSES_ATTACHED, /* now */
 	ARENA_PROCESSES_TOTAL,
-	ARENA_PROCESSES_KILLED,   /* ended without detach */
-	ARENA_CHANNELS_OPEN,      /* now */
+	ARENA_PROCESSES_KILLED, /* ended without detach */
+	ARENA_CHANNELS_OPEN,    /* now */
 	ARENA_CHANNELS_TOTAL,
 	ARENA_CHANNELS_RESET,
-	ARENA_FRAMES_RECLAIMED,   /* from killed processes */
+	ARENA_FRAMES_RECLAIMED, /* from killed processes */
 	ARENA_CLIENTS_REFUSED,
-	ARENA_PEERS_UP,           /* now */
-	ARENA_PEERS_LOST,         /* total */
+	ARENA_PEERS_UP,   /* now */
+	ARENA_PEERS_LOST, /* total */
 	/* poller 0 */
 	ARENA_TX_FRAMES,
 	ARENA_TX_BYTES,
@@ -207,8 +209,8 @@ enum arena_counter {
 	ARENA_RX_COPIED_BYTES,
 	ARENA_RX_DUPLICATE_FRAMES,
 	ARENA_CRC_ERRORS,
-	ARENA_SESSIONS_UP,        /* now */
-	ARENA_SESSIONS_LOST,      /* total */
+	ARENA_SESSIONS_UP,   /* now */
+	ARENA_SESSIONS_LOST, /* total */
 	ARENA_POLLER_LOOPS,
 	ARENA_POLLER_SLEEPS,
 	ARENA_COUNTERS
@@ -218,7 +220,7 @@ struct arena_header_shm {
 	uint64_t magic;
 	uint32_t layout_version;
 	uint32_t counter_count;
-	uint64_t generation;  /* random per agent start; never 0 */
+	uint64_t generation; /* random per agent start; never 0 */
 	uint64_t cluster;
 	uint64_t size_bytes;  /* of the mapping */
 	uint32_t frame_bytes; /* header included; a power of two */
@@ -228,7 +230,7 @@ struct arena_header_shm {
 	uint32_t max_processes; /* the first `pollers` are the agent's own */
 	uint32_t window_slots;  /* per ring; a power of two */
 	uint32_t pollers;
-	uint32_t page_bytes;    /* of the pages under the arena */
+	uint32_t page_bytes; /* of the pages under the arena */
 	uint64_t procs_offset, proc_stride_bytes;
 	uint64_t chans_offset, chan_stride_bytes;
 	uint64_t shared_free_offset;  /* bitmap over the shared frames */

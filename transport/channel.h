@@ -14,6 +14,12 @@
 #include "transport/frame_pool.h"
 #include "transport/port.h"
 
+#include <sluice/sluice.h>
+
+/* Window of a channel nobody has measured yet, in frames: what a sender may
+ * write before the receiver has come. */
+#define CHAN_WINDOW_INITIAL 8u
+
 struct chan_tx {
 	struct port *port;
 	struct chan_shm *shm;
@@ -22,7 +28,8 @@ struct chan_tx {
 	uint64_t pos;       /* next to publish */
 	uint64_t limit_pos; /* as last read */
 	bool eos_sent;
-	bool waiting;       /* tx_wait is set */
+	bool waiting;  /* tx_wait is set */
+	bool watching; /* and stays set */
 };
 
 struct chan_rx {
@@ -30,14 +37,15 @@ struct chan_rx {
 	struct chan_shm *shm;
 	uint32_t chan_idx;
 	uint32_t slot_mask;
-	uint32_t window;        /* frames */
+	uint32_t window; /* frames */
 	uint32_t window_max;
-	uint32_t stalls_seen;   /* tx_stalls32 at the last adaptation */
-	bool starved;           /* ran empty since then */
+	uint64_t stalls_seen; /* tx_stalls at the last adaptation */
+	bool starved;         /* ran empty since then */
 	bool stopped;
-	uint64_t pos;           /* next to take */
+	uint64_t pos; /* next to take */
 	uint64_t released_pos;
-	uint64_t adapt_pos;     /* released_pos at which to look at the window again */
+	uint64_t limit_pos; /* as last published */
+	uint64_t adapt_pos; /* released_pos at which to look at the window again */
 };
 
 /* Attach to an end that the agent assigned to this port. window_max 0: the
@@ -57,14 +65,20 @@ void chan_tx_publish(struct chan_tx *tx, uint32_t frame_idx);
 /* End: the receiver gets SLU_EOS after position tx->pos - 1. */
 void chan_tx_eos(struct chan_tx *tx);
 
-/* Ask to be marked ready when the receiver's limit or STOP changes at all (the
- * engine follows both); clear: no more. */
+/* Ask to be marked ready whenever the receiver publishes its limit (the engine
+ * follows it); false: no more. */
 void chan_tx_watch(struct chan_tx *tx, bool watch);
+
+/* Whether the channel has something for this end that acquire or next would
+ * report: cheap looks for a busy wait. */
+bool chan_tx_poll(const struct chan_tx *tx);
+bool chan_rx_poll(const struct chan_rx *rx);
 
 /* The next frame: owner HELD(port's slot). SLU_AGAIN, SLU_EOS, -errno. */
 int chan_rx_next(struct chan_rx *rx, uint32_t *ret_frame_idx);
 
-/* Give a frame back, in any order, and the credit with it. */
+/* Give a frame back, in any order, and the credit with it. Credit is published
+ * a quarter of the window at a time, and before the receiver runs dry. */
 void chan_rx_release(struct chan_rx *rx, uint32_t frame_idx);
 
 /* Sticky. */

@@ -25,10 +25,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLU_DRIVER_SMALL_MAX 64u  /* bytes; fits an inline send of every NIC we know */
+#define SLU_DRIVER_SMALL_MAX   64u /* bytes; fits an inline send of every NIC we know */
 #define SLU_DRIVER_HELLO_BYTES 48u
 #define SLU_DRIVER_ADDRESS_MAX 256u
-#define SLU_DRIVER_ERROR_MAX 192u
+#define SLU_DRIVER_ERROR_MAX   192u
 
 struct slu_driver;  /* an instance; the driver's own type */
 struct slu_session; /* likewise */
@@ -36,8 +36,8 @@ struct slu_session; /* likewise */
 /* What a driver may ask of the agent. Callbacks run inside an op. */
 struct slu_driver_host {
 	void *ctx;
-	uint8_t *arena;          /* every frame lies in [arena, arena + arena_bytes) */
-	size_t arena_bytes;      /* register it once, in open */
+	uint8_t *arena;             /* every frame lies in [arena, arena + arena_bytes) */
+	size_t arena_bytes;         /* register it once, in open */
 	uint32_t message_bytes_max; /* largest frame message, and room in an rx buffer */
 
 	/* A buffer of message_bytes_max bytes in the arena to receive a frame
@@ -82,14 +82,14 @@ enum slu_driver_event_type {
 struct slu_driver_event {
 	enum slu_driver_event_type type;
 	struct slu_session *session;
-	void *user;            /* the session's: given to connect or session_accept;
-	                          NULL with ACCEPT */
-	const void *message;   /* ACCEPT: hello, SLU_DRIVER_HELLO_BYTES, borrowed
-	                          until the next poll; RECV_*: see above */
-	uint32_t size_bytes;   /* of message */
-	int error;             /* DOWN: negative errno; 0: the peer closed it */
-	uint64_t cookie;       /* SENT */
-	const char *text;      /* DOWN: reason in words, borrowed until session_close */
+	void *user;          /* the session's: given to connect or session_accept;
+	                        NULL with ACCEPT */
+	const void *message; /* ACCEPT: hello, SLU_DRIVER_HELLO_BYTES, borrowed
+	                        until the next poll; RECV_*: see above */
+	uint32_t size_bytes; /* of message */
+	int error;           /* DOWN: negative errno; 0: the peer closed it */
+	uint64_t cookie;     /* SENT */
+	const char *text;    /* DOWN: reason in words, borrowed until session_close */
 };
 
 struct slu_driver_stats {
@@ -110,7 +110,7 @@ enum slu_driver_caps {
 };
 
 struct slu_driver_ops {
-	const char *name;   /* as in the configuration */
+	const char *name; /* as in the configuration */
 	uint32_t caps;
 
 	/* Open an instance: *ret_driver is returned owned. Registers the arena,
@@ -129,8 +129,8 @@ struct slu_driver_ops {
 	/* Begin a session to a peer's address. hello (SLU_DRIVER_HELLO_BYTES) is
 	 * copied. UP or DOWN follows. *ret_session is returned owned.
 	 * -EINVAL: not an address; -EMFILE, -ENOMEM, -ENETUNREACH. */
-	int (*connect)(struct slu_driver *driver, const char *address, const void *hello, void *user,
-	               struct slu_session **ret_session);
+	int (*connect)(struct slu_driver *driver, const char *address, const void *hello,
+	               void *user, struct slu_session **ret_session);
 	/* Take an ACCEPT; user comes back in events. UP follows. */
 	int (*session_accept)(struct slu_driver *driver, struct slu_session *session, void *user);
 	/* Takes session. No event of it follows, also none already queued; its
@@ -145,8 +145,8 @@ struct slu_driver_ops {
 	/* Send a small message; copied. 0, SLU_AGAIN (not taken; WRITABLE follows),
 	 * -ENOTCONN, -EMSGSIZE. A driver keeps some room for small messages apart
 	 * from frames, so that credit moves when data does not. */
-	int (*send_small)(struct slu_driver *driver, struct slu_session *session, const void *message,
-	                  uint32_t size_bytes);
+	int (*send_small)(struct slu_driver *driver, struct slu_session *session,
+	                  const void *message, uint32_t size_bytes);
 	/* Everything queued by sends goes out now, as far as the network takes it.
 	 * The poller calls it once per round. */
 	void (*flush)(struct slu_driver *driver);

@@ -19,10 +19,10 @@
 struct port {
 	struct arena *arena; /* borrowed */
 	uint32_t slot;
-	int doorbell_fd;     /* own eventfd; borrowed */
+	int doorbell_fd; /* own eventfd; borrowed */
 	struct proc_shm *self;
 	struct readyset ready;
-	int *doorbells;      /* by slot; -1: not known yet. Owned array, borrowed fds. */
+	int *doorbells; /* by slot; -1: not known yet. Owned array, borrowed fds. */
 	/* Get the doorbell of a slot that is not known yet; -1: cannot. */
 	int (*doorbell_find)(uint32_t slot, void *ctx);
 	void *doorbell_ctx;

@@ -37,7 +37,8 @@ void readyset_mark(const struct readyset *set, uint32_t bit);
 void readyset_mark_always(const struct readyset *set, uint32_t bit);
 
 /* Take all marked bits and call visit for each. Returns how many. */
-uint32_t readyset_take(const struct readyset *set, void (*visit)(uint32_t bit, void *ctx), void *ctx);
+uint32_t readyset_take(const struct readyset *set, void (*visit)(uint32_t bit, void *ctx),
+                       void *ctx);
 
 /* Whether any bit is marked; seq_cst loads, for the last look before sleep. */
 bool readyset_any(const struct readyset *set);

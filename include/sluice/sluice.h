@@ -83,7 +83,7 @@ struct slu_attach_options {
 	                            SLU_SPIN_NEVER, SLU_SPIN_ALWAYS */
 	uint64_t timeout_ns;     /* for the agent to answer; 0: 5 s */
 };
-#define SLU_SPIN_NEVER UINT64_C(1)
+#define SLU_SPIN_NEVER  UINT64_C(1)
 #define SLU_SPIN_ALWAYS UINT64_MAX
 
 /*
@@ -135,13 +135,13 @@ struct slu_open_options {
 	struct slu_key key;
 	struct slu_token token;
 	enum slu_direction direction;
-	const char *peer;                /* node name of the other end's agent; NULL, ""
-	                                    or this node's own name: same host */
-	uint64_t rendezvous_timeout_ns;  /* RESET when the other end has not come by
-	                                    then; 0: the agent's setting */
-	uint32_t window_frames_max;      /* 0: the agent's setting */
-	uint32_t urgent;                 /* 1: small and latency-bound (WAL, control):
-	                                    not queued behind bulk frames */
+	const char *peer;               /* node name of the other end's agent; NULL, ""
+	                                   or this node's own name: same host */
+	uint64_t rendezvous_timeout_ns; /* RESET when the other end has not come by
+	                                   then; 0: the agent's setting */
+	uint32_t window_frames_max;     /* 0: the agent's setting */
+	uint32_t urgent;                /* 1: small and latency-bound (WAL, control):
+	                                   not queued behind bulk frames */
 };
 
 /*
@@ -244,9 +244,9 @@ SLU_API int slu_channel_eos(slu_channel *channel);
 /* ---- receiving --------------------------------------------------------- */
 
 struct slu_frame {
-	const void *data;     /* 32-byte aligned, in the arena */
+	const void *data; /* 32-byte aligned, in the arena */
 	uint32_t size_bytes;
-	uint16_t tag;         /* what the sender gave to commit; 0 after flush */
+	uint16_t tag; /* what the sender gave to commit; 0 after flush */
 	uint16_t reserved;
 	uint32_t frame_idx;   /* for release */
 	slu_channel *channel; /* the channel it came on */
@@ -273,7 +273,7 @@ SLU_API int slu_channel_stop(slu_channel *channel);
 /* An empty set, returned owned. It borrows its channels: a closed channel
  * leaves its set by itself. A channel is in at most one set. */
 SLU_API int slu_set_create(slu_endpoint *endpoint, slu_set **ret_set);
-SLU_API void slu_set_destroy(slu_set *set); /* takes set, not its channels */
+SLU_API void slu_set_destroy(slu_set *set);                  /* takes set, not its channels */
 SLU_API int slu_set_add(slu_set *set, slu_channel *channel); /* -EBUSY: in a set */
 SLU_API int slu_set_remove(slu_set *set, slu_channel *channel);
 
@@ -305,13 +305,13 @@ SLU_API uint64_t slu_now_ns(void);
 /* ---- statistics -------------------------------------------------------- */
 
 struct slu_channel_stats {
-	uint64_t frames;       /* published, or received */
-	uint64_t bytes;        /* payload of these */
-	uint64_t stalls;       /* times it had no credit, or nothing to receive */
-	uint64_t blocked_ns;   /* time in waits for this channel */
-	uint64_t in_flight;    /* frames published and not yet released */
-	uint32_t window_frames;/* current window */
-	uint32_t remote;       /* 1: the other end is on another host */
+	uint64_t frames;        /* published, or received */
+	uint64_t bytes;         /* payload of these */
+	uint64_t stalls;        /* times it had no credit, or nothing to receive */
+	uint64_t blocked_ns;    /* time in waits for this channel */
+	uint64_t in_flight;     /* frames published and not yet released */
+	uint32_t window_frames; /* current window */
+	uint32_t remote;        /* 1: the other end is on another host */
 };
 SLU_API void slu_channel_stats(const slu_channel *channel, struct slu_channel_stats *ret_stats);
 

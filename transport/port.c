@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* port.c - see port.h. */
+#include "transport/port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int port_init(struct port *port, struct arena *arena, uint32_t slot, int doorbell_fd,
+              int (*doorbell_find)(uint32_t slot, void *ctx), void *ctx)
+{
+	int *doorbells = malloc(arena->max_processes * sizeof(*doorbells));
+
+	if (!doorbells)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < arena->max_processes; i++)
+		doorbells[i] = -1;
+	*port = (struct port){
+	        .arena = arena,
+	        .slot = slot,
+	        .doorbell_fd = doorbell_fd,
+	        .self = arena_proc(arena, slot),
+	        .doorbells = doorbells,
+	        .doorbell_find = doorbell_find,
+	        .doorbell_ctx = ctx,
+	};
+	readyset_init(&port->ready, port->self->ready, arena->max_channels);
+	return 0;
+}
+
+void port_fini(struct port *port)
+{
+	free(port->doorbells);
+	port->doorbells = NULL;
+}
+
+static void ring(struct port *port, uint32_t slot)
+{
+	uint64_t one = 1;
+	int fd = slot == port->slot ? port->doorbell_fd : port->doorbells[slot];
+
+	if (fd < 0 && port->doorbell_find)
+		fd = port->doorbells[slot] = port->doorbell_find(slot, port->doorbell_ctx);
+	/* EAGAIN: the counter is full, so the sleeper wakes anyway. EBADF cannot
+	 * be: without a descriptor the peer is gone and the agent told us. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+	atomic_store_explicit(
+	        &port->self->wakeups_sent,
+	        atomic_load_explicit(&port->self->wakeups_sent, memory_order_relaxed) + 1,
+	        memory_order_relaxed);
+}
+
+void port_notify(struct port *port, uint32_t slot, uint32_t chan_idx)
+{
+	struct proc_shm *peer;
+	struct readyset ready;
+
+	/* A client may have scribbled over the slot number. */
+	if (slot >= port->arena->max_processes)
+		return;
+	peer = arena_proc(port->arena, slot);
+	readyset_init(&ready, peer->ready, port->arena->max_channels);
+	atomic_thread_fence(memory_order_seq_cst); /* the change before both looks below */
+	readyset_mark(&ready, chan_idx);
+	/* relaxed: ordered by the fence, or by mark's read-modify-writes */
+	if (atomic_load_explicit(&peer->sleeping, memory_order_relaxed) &&
+	    atomic_exchange(&peer->sleeping, 0))
+		ring(port, slot);
+}
+
+void port_notify_always(struct port *port, uint32_t slot, uint32_t chan_idx)
+{
+	struct readyset ready;
+
+	if (slot >= port->arena->max_processes)
+		return;
+	readyset_init(&ready, arena_proc(port->arena, slot)->ready, port->arena->max_channels);
+	atomic_thread_fence(memory_order_seq_cst);
+	readyset_mark_always(&ready, chan_idx);
+	atomic_store(&arena_proc(port->arena, slot)->sleeping, 0);
+	ring(port, slot);
+}
+
+bool port_try_sleep(struct port *port)
+{
+	atomic_store(&port->self->sleeping, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* saying so before the last look */
+	if (!readyset_any(&port->ready))
+		return true;
+	atomic_store(&port->self->sleeping, 0);
+	return false;
+}
+
+void port_wake(struct port *port)
+{
+	uint64_t count;
+
+	atomic_store(&port->self->sleeping, 0);
+	/* EAGAIN: something else woke us */
+	if (read(port->doorbell_fd, &count, sizeof(count)) < 0)
+		return;
+}
