@@ -38,15 +38,15 @@ struct config_address {
 };
 
 struct config_agent {
-	char *node;              /* name of this host in the cluster */
-	uint64_t cluster_id;     /* never 0 */
-	char *socket_path;       /* Unix socket for local processes */
-	uint32_t socket_mode;    /* permission bits of the socket */
-	uid_t *allow_uids;       /* who may attach */
-	size_t allow_uid_count;  /* at least 1 */
-	uint32_t poller_count;   /* data threads, at most CONFIG_POLLERS_MAX */
-	uint64_t spin_ns;        /* how long an idle poller polls before it sleeps */
-	uint32_t log_level;      /* enum log_level */
+	char *node;             /* name of this host in the cluster */
+	uint64_t cluster_id;    /* never 0 */
+	char *socket_path;      /* Unix socket for local processes */
+	uint32_t socket_mode;   /* permission bits of the socket */
+	uid_t *allow_uids;      /* who may attach */
+	size_t allow_uid_count; /* at least 1 */
+	uint32_t poller_count;  /* data threads, at most CONFIG_POLLERS_MAX */
+	uint64_t spin_ns;       /* how long an idle poller polls before it sleeps */
+	uint32_t log_level;     /* enum log_level */
 	uint64_t rendezvous_timeout_ns;
 	uint64_t peer_timeout_ns; /* a host not heard from that long is dead */
 	uint64_t keepalive_ns;    /* between two signs of life on a quiet connection */
