@@ -28,7 +28,7 @@
 #define ARENA_NODE_BYTES  64u
 #define PROC_NAME_BYTES   48u
 #define PROC_CACHE_FRAMES 8u /* per process; small, so that hoarding is bounded */
-#define CHAN_REASON_BYTES 256u
+#define CHAN_REASON_BYTES 384u
 #define SLOT_NONE         UINT32_MAX
 
 /* ---- frames ------------------------------------------------------------ */
@@ -157,6 +157,8 @@ enum proc_state { PROC_FREE = 0, PROC_ATTACHED };
 /*
  * field      only writer                       readers      ordering
  * state..    agent                             all          release -> acquire
+ * incarn.    agent, before any channel names   publishers   before tx_slot, rx_slot: seq_cst
+ *            the slot
  * sleeping   owner sets, owner and the one     publishers   seq_cst (Dekker, port.h)
  *            publisher that rings clear it
  * cache[]    owner puts; owner and thieves     -            acq_rel exchange
@@ -169,7 +171,7 @@ struct proc_shm {
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t state;
 	uint32_t pid;
 	uint32_t uid;
-	uint32_t reserved;
+	_Atomic uint32_t incarnation; /* agent: counts attaches, so a stale doorbell shows */
 	char name[PROC_NAME_BYTES];
 
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t sleeping;

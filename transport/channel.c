@@ -130,7 +130,8 @@ static int tx_wait_begin(struct chan_tx *tx, uint32_t *ret_frame_idx)
 	if (!tx_has_credit(tx))
 		return SLU_AGAIN;
 	*ret_frame_idx = tx_take_frame(tx);
-	return *ret_frame_idx == FRAME_NONE ? SLU_AGAIN : SLU_OK;
+	tx->frameless = *ret_frame_idx == FRAME_NONE;
+	return tx->frameless ? SLU_AGAIN : SLU_OK;
 }
 
 int chan_tx_acquire(struct chan_tx *tx, uint32_t *ret_frame_idx)
@@ -149,6 +150,7 @@ int chan_tx_acquire(struct chan_tx *tx, uint32_t *ret_frame_idx)
 	}
 	if (tx->waiting)
 		tx_wait_set(tx, false, 0);
+	tx->frameless = false;
 	*ret_frame_idx = frame_idx;
 	return SLU_OK;
 }
@@ -192,7 +194,14 @@ void chan_tx_watch(struct chan_tx *tx, bool watch)
 
 bool chan_tx_poll(const struct chan_tx *tx)
 {
-	return atomic_load_explicit(&tx->shm->limit_pos, memory_order_acquire) > tx->pos ||
+	const struct frame_shm *home = arena_frame(tx->port->arena, tx->chan_idx);
+
+	/* Without a frame, credit is no news; the home frame coming home is. */
+	if (tx->frameless)
+		return FRAME_STATE(atomic_load_explicit(&home->owner, memory_order_relaxed)) ==
+		               FRAME_HOME ||
+		       tx_state(tx) != SLU_OK;
+	return atomic_load_explicit(&tx->shm->limit_pos, memory_order_relaxed) > tx->pos ||
 	       tx_state(tx) != SLU_OK;
 }
 

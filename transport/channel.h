@@ -28,8 +28,9 @@ struct chan_tx {
 	uint64_t pos;       /* next to publish */
 	uint64_t limit_pos; /* as last read */
 	bool eos_sent;
-	bool waiting;  /* tx_wait is set */
-	bool watching; /* and stays set */
+	bool waiting;   /* tx_wait is set */
+	bool watching;  /* and stays set */
+	bool frameless; /* the last acquire had credit and found no frame */
 };
 
 struct chan_rx {

@@ -9,12 +9,12 @@
 int port_init(struct port *port, struct arena *arena, uint32_t slot, int doorbell_fd,
               int (*doorbell_find)(uint32_t slot, void *ctx), void *ctx)
 {
-	int *doorbells = malloc(arena->max_processes * sizeof(*doorbells));
+	struct port_doorbell *doorbells = malloc(arena->max_processes * sizeof(*doorbells));
 
 	if (!doorbells)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < arena->max_processes; i++)
-		doorbells[i] = -1;
+		doorbells[i] = (struct port_doorbell){-1, 0};
 	*port = (struct port){
 	        .arena = arena,
 	        .slot = slot,
@@ -34,16 +34,28 @@ void port_fini(struct port *port)
 	port->doorbells = NULL;
 }
 
+static int doorbell_of(struct port *port, uint32_t slot)
+{
+	struct port_doorbell *doorbell = &port->doorbells[slot];
+	/* read before asking: what we are then told is of this one, or newer */
+	uint32_t incarnation = atomic_load(&arena_proc(port->arena, slot)->incarnation);
+
+	if (slot == port->slot)
+		return port->doorbell_fd;
+	if ((doorbell->fd < 0 || doorbell->incarnation != incarnation) && port->doorbell_find) {
+		doorbell->fd = port->doorbell_find(slot, port->doorbell_ctx);
+		doorbell->incarnation = incarnation;
+	}
+	return doorbell->fd;
+}
+
 static void ring(struct port *port, uint32_t slot)
 {
 	uint64_t one = 1;
-	int fd = slot == port->slot ? port->doorbell_fd : port->doorbells[slot];
+	int fd = doorbell_of(port, slot);
 
-	if (fd < 0 && port->doorbell_find)
-		fd = port->doorbells[slot] = port->doorbell_find(slot, port->doorbell_ctx);
-	/* EAGAIN: the counter is full, so the sleeper wakes anyway. EBADF cannot
-	 * be: without a descriptor the peer is gone and the agent told us. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+	/* EAGAIN: the counter is full, so the sleeper wakes anyway. */
+	if (fd < 0 || write(fd, &one, sizeof(one)) < 0)
 		return;
 	atomic_store_explicit(
 	        &port->self->wakeups_sent,

@@ -22,8 +22,13 @@ struct port {
 	int doorbell_fd; /* own eventfd; borrowed */
 	struct proc_shm *self;
 	struct readyset ready;
-	int *doorbells; /* by slot; -1: not known yet. Owned array, borrowed fds. */
-	/* Get the doorbell of a slot that is not known yet; -1: cannot. */
+	/* by slot; owned array */
+	struct port_doorbell {
+		int fd;               /* -1: not known; borrowed */
+		uint32_t incarnation; /* of the slot that fd belongs to */
+	} * doorbells;
+	/* The doorbell of whoever is in a slot now, when it is not known or somebody
+	 * else was there before; -1: nobody is. */
 	int (*doorbell_find)(uint32_t slot, void *ctx);
 	void *doorbell_ctx;
 };
