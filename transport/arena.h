@@ -87,14 +87,17 @@ static inline struct proc_shm *arena_proc(const struct arena *arena, uint32_t sl
 	return (struct proc_shm *)(void *)(arena->procs + slot * arena->proc_stride_bytes);
 }
 
-/* Add to a counter; only its writing thread calls this, so no locked add. */
+/* Add to a counter in shared memory that only the caller writes, so without a
+ * locked add. relaxed: readers want a recent value only. */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+	                      memory_order_relaxed);
+}
+
 static inline void arena_count(const struct arena *arena, enum arena_counter counter, uint64_t n)
 {
-	_Atomic uint64_t *value = &arena->header->counters[counter];
-
-	/* relaxed: one writer, readers want a recent value only */
-	atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n,
-	                      memory_order_relaxed);
+	counter_add(&arena->header->counters[counter], n);
 }
 
 static inline void arena_count_set(const struct arena *arena, enum arena_counter counter,

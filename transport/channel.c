@@ -12,13 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* For counters with one writer: no locked add, readers want a recent value. */
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-	                      memory_order_relaxed);
-}
-
 /* ---- reset ------------------------------------------------------------- */
 
 void chan_reset_write(struct chan_reset *reset, int error, const char *text)
@@ -122,7 +115,7 @@ static int tx_wait_begin(struct chan_tx *tx, uint32_t *ret_frame_idx)
 	/* Without a frame any release helps; without credit a quarter window is
 	 * worth a wake-up (the receiver wakes for less before it runs dry). */
 	if (!tx->waiting)
-		count(&tx->shm->tx_stalls, 1);
+		counter_add(&tx->shm->tx_stalls, 1);
 	tx_wait_set(tx, true, credit ? 0 : tx->pos + (window > 4 ? window / 4 : 1));
 	atomic_thread_fence(memory_order_seq_cst);
 	if (tx_state(tx) != SLU_OK)
@@ -170,7 +163,7 @@ void chan_tx_publish(struct chan_tx *tx, uint32_t frame_idx)
 	                      (uint64_t)(uint32_t)(pos + 1) << 32 | frame_idx,
 	                      memory_order_release);
 	atomic_store_explicit(&shm->published_pos, pos + 1, memory_order_relaxed);
-	count(&shm->tx_bytes, size_bytes);
+	counter_add(&shm->tx_bytes, size_bytes);
 	port_notify(tx->port, atomic_load(&shm->rx_slot), tx->chan_idx);
 }
 
@@ -314,8 +307,8 @@ int chan_rx_next(struct chan_rx *rx, uint32_t *ret_frame_idx)
 	atomic_store_explicit(&frame->owner, FRAME_OWNER(FRAME_HELD, rx->port->slot),
 	                      memory_order_relaxed);
 	rx->pos++;
-	count(&rx->shm->rx_frames, 1);
-	count(&rx->shm->rx_bytes, frame->wire.size_bytes);
+	counter_add(&rx->shm->rx_frames, 1);
+	counter_add(&rx->shm->rx_bytes, frame->wire.size_bytes);
 	*ret_frame_idx = frame_idx;
 	return SLU_OK;
 }

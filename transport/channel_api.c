@@ -161,7 +161,7 @@ int slu_channel_recv(slu_channel *channel, struct slu_frame *ret_frame)
 		return SLU_EOS;
 	r = chan_rx_next(&channel->rx, &frame_idx);
 	if (r == SLU_AGAIN) {
-		channel->rx.shm->rx_stalls += !channel->stalled;
+		counter_add(&channel->rx.shm->rx_stalls, !channel->stalled);
 		return stall(channel);
 	}
 	if (r == -EBADMSG)

@@ -217,12 +217,6 @@ static bool waiting_look(const struct waiting *waiting)
 	return waiting_poll(waiting);
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-	                      memory_order_relaxed);
-}
-
 /* Spinning pays when it ends in news: then as long as allowed; otherwise half as
  * long next time. On a host with more processes than cores this goes to the
  * floor at once, and the core to whoever has the data. */
@@ -240,7 +234,7 @@ static bool spin(const struct waiting *waiting, uint64_t start_ns, uint64_t dead
 		for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
 			if (waiting_poll(waiting)) {
 				endpoint->spin_ns = endpoint->spin_max_ns;
-				count(&endpoint->port.self->spins, 1);
+				counter_add(&endpoint->port.self->spins, 1);
 				return true;
 			}
 			cpu_relax();
@@ -292,7 +286,7 @@ static int sleep_until_news(const struct waiting *waiting, uint64_t deadline_ns,
 		if (endpoint->agent_gone)
 			return -ENOTCONN;
 		if (port_try_sleep(&endpoint->port)) {
-			count(&endpoint->port.self->sleeps, 1);
+			counter_add(&endpoint->port.self->sleeps, 1);
 			r = block(endpoint, deadline_ns, foreign_fd);
 			port_wake(&endpoint->port);
 		}
@@ -326,8 +320,8 @@ static void charge(const struct waiting *waiting, uint64_t blocked_ns)
 	if (!channel)
 		return;
 	shm = arena_chan(channel->endpoint->arena, channel->chan_idx);
-	count(channel->direction == SLU_SEND ? &shm->tx_blocked_ns : &shm->rx_blocked_ns,
-	      blocked_ns);
+	counter_add(channel->direction == SLU_SEND ? &shm->tx_blocked_ns : &shm->rx_blocked_ns,
+	            blocked_ns);
 }
 
 static int wait_for(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
