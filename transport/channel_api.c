@@ -147,6 +147,14 @@ int slu_channel_eos(slu_channel *channel)
 
 /* ---- receiving ----------------------------------------------------------- */
 
+/* Nothing comes any more: the set of the channel need not tell it again. */
+static int ended(slu_channel *channel, int result)
+{
+	set_dequeue(channel);
+	channel->ended = true;
+	return result;
+}
+
 int slu_channel_recv(slu_channel *channel, struct slu_frame *ret_frame)
 {
 	const struct frame_shm *frame;
@@ -158,7 +166,7 @@ int slu_channel_recv(slu_channel *channel, struct slu_frame *ret_frame)
 	if (endpoint_check(channel->endpoint) == -EPERM)
 		return -EPERM;
 	if (channel->rx.stopped)
-		return SLU_EOS;
+		return ended(channel, SLU_EOS);
 	r = chan_rx_next(&channel->rx, &frame_idx);
 	if (r == SLU_AGAIN) {
 		counter_add(&channel->rx.shm->rx_stalls, !channel->stalled);

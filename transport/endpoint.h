@@ -30,7 +30,7 @@ struct slu_channel {
 	uint32_t held_frames; /* receiver: not yet released */
 	bool event;           /* marked ready and nobody has looked since */
 	bool stalled;         /* the last call returned SLU_AGAIN */
-	bool ended;           /* receiver: EOS or reset was told through the set */
+	bool ended;           /* receiver: EOS or reset was told */
 	void *user;
 	slu_set *set;
 	bool queued; /* in set->queue */

@@ -157,12 +157,11 @@ static int recv_queued(slu_set *set, struct slu_frame *ret_frame)
 		int r = slu_channel_recv(channel, ret_frame);
 
 		if (r == SLU_AGAIN)
-			continue; /* recv took it out of the queue */
-		set_dequeue(channel);
-		if (r == SLU_OK)
+			continue; /* recv took it out of the queue, as at an end */
+		if (r == SLU_OK) {
+			set_dequeue(channel);
 			set_enqueue(channel); /* last in the queue: others first */
-		else
-			channel->ended = true;
+		}
 		ret_frame->channel = channel;
 		return r;
 	}
@@ -194,13 +193,20 @@ struct waiting {
 	slu_set *set;
 };
 
+/* An end, or a sender that has not been refused, need not wait. */
+static bool channel_ready(const slu_channel *channel)
+{
+	return channel->event || channel->ended ||
+	       (channel->direction == SLU_SEND && !channel->stalled) || channel_poll(channel);
+}
+
 /* Cheap enough to call in a loop. */
 static bool waiting_poll(const struct waiting *waiting)
 {
 	slu_set *set = waiting->set;
 
 	if (waiting->channel)
-		return waiting->channel->event || channel_poll(waiting->channel);
+		return channel_ready(waiting->channel);
 	if (!TAILQ_EMPTY(&set->queue))
 		return true;
 	if (set->member_count <= SET_SMALL)
@@ -217,29 +223,34 @@ static bool waiting_look(const struct waiting *waiting)
 	return waiting_poll(waiting);
 }
 
+static bool spin_until(const struct waiting *waiting, uint64_t end_ns)
+{
+	do {
+		for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
+			if (waiting_poll(waiting)) {
+				counter_add(&waiting->endpoint->port.self->spins, 1);
+				return true;
+			}
+			cpu_relax();
+		}
+	} while (clock_now_ns() < end_ns);
+	return false;
+}
+
 /* Spinning pays when it ends in news: then as long as allowed; otherwise half as
  * long next time. On a host with more processes than cores this goes to the
  * floor at once, and the core to whoever has the data. */
 static bool spin(const struct waiting *waiting, uint64_t start_ns, uint64_t deadline_ns)
 {
 	slu_endpoint *endpoint = waiting->endpoint;
-	uint64_t end_ns = endpoint->spin_max_ns == SLU_SPIN_ALWAYS ? UINT64_MAX
-	                                                           : start_ns + endpoint->spin_ns;
+	uint64_t end_ns = start_ns + endpoint->spin_ns;
 
 	if (endpoint->spin_max_ns == SLU_SPIN_NEVER)
 		return false;
-	if (end_ns > deadline_ns)
-		end_ns = deadline_ns;
-	do {
-		for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
-			if (waiting_poll(waiting)) {
-				endpoint->spin_ns = endpoint->spin_max_ns;
-				counter_add(&endpoint->port.self->spins, 1);
-				return true;
-			}
-			cpu_relax();
-		}
-	} while (clock_now_ns() < end_ns);
+	if (spin_until(waiting, end_ns < deadline_ns ? end_ns : deadline_ns)) {
+		endpoint->spin_ns = endpoint->spin_max_ns;
+		return true;
+	}
 	if (endpoint->spin_ns / 2 >= SPIN_FLOOR_NS)
 		endpoint->spin_ns /= 2;
 	return false;
@@ -296,6 +307,27 @@ static int sleep_until_news(const struct waiting *waiting, uint64_t deadline_ns,
 	}
 }
 
+/* Never sleep; but look every millisecond at what only the kernel knows. */
+static int spin_always(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
+{
+	for (;;) {
+		uint64_t now_ns = clock_now_ns();
+		int r;
+
+		if (spin_until(waiting, now_ns + SLU_NS_PER_MS < deadline_ns
+		                                ? now_ns + SLU_NS_PER_MS
+		                                : deadline_ns))
+			return SLU_OK;
+		r = block(waiting->endpoint, 0, foreign_fd);
+		if (waiting_look(waiting))
+			return SLU_OK;
+		if (waiting->endpoint->agent_gone)
+			return -ENOTCONN;
+		if (r < 0 || r == SLU_FOREIGN || clock_now_ns() >= deadline_ns)
+			return r;
+	}
+}
+
 /* News of senders is told once; receivers stay queued until they run dry. */
 static void senders_told(slu_set *set)
 {
@@ -332,11 +364,13 @@ static int wait_for(const struct waiting *waiting, uint64_t deadline_ns, int for
 
 	if (r == -EPERM)
 		return r;
-	if (!waiting_look(waiting)) {
+	if (!waiting_poll(waiting)) {
 		if (r < 0)
 			return r;
 		start_ns = clock_now_ns();
-		if (!spin(waiting, start_ns, deadline_ns))
+		if (endpoint->spin_max_ns == SLU_SPIN_ALWAYS)
+			r = spin_always(waiting, deadline_ns, foreign_fd);
+		else if (!spin(waiting, start_ns, deadline_ns))
 			r = sleep_until_news(waiting, deadline_ns, foreign_fd);
 		charge(waiting, clock_now_ns() - start_ns);
 	}

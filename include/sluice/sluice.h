@@ -279,8 +279,9 @@ SLU_API int slu_set_remove(slu_set *set, slu_channel *channel);
 
 /*
  * The next frame from any receiving channel of the set, fairly (channels with
- * data take turns). ret_frame->channel is also written with SLU_EOS (told once
- * per channel, which then is quiet) and with a negative result (told once).
+ * data take turns). ret_frame->channel is also written with SLU_EOS and with a
+ * negative result. Each is told once per channel, here or by slu_channel_recv();
+ * then the channel is quiet.
  * SLU_AGAIN: none has any.
  */
 SLU_API int slu_set_recv(slu_set *set, struct slu_frame *ret_frame);
