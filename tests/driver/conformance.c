@@ -4,9 +4,8 @@
 
 #include <stdio.h>
 
-#include <CUnit/Basic.h>
-
 #include "tests/driver/conformance_tests.h"
+#include "tests/unit/unit.h"
 
 /* CUnit's tests have no argument. */
 static const struct conformance_fixture *current_fixture;
@@ -67,23 +66,21 @@ const struct conformance_fixture *conformance_current(void)
 	return current_fixture;
 }
 
-unsigned conformance_run(const struct conformance_fixture *fixture, uint64_t seed)
+int conformance_run(const struct conformance_fixture *fixture, uint64_t seed)
 {
-	CU_pSuite suite = CU_add_suite(fixture->name, NULL, NULL);
-	unsigned failures;
-	size_t idx;
+	struct unit_test chosen[sizeof(tests) / sizeof(tests[0]) + 1] = {{NULL, NULL}};
+	size_t idx, count = 0;
+	int status;
 
 	current_fixture = fixture;
 	current_seed = seed;
 	for (idx = 0; idx < sizeof(tests) / sizeof(tests[0]); idx++) {
 		if (!fixture->faults || !tests[idx].exact)
-			CU_add_test(suite, tests[idx].name, tests[idx].run);
+			chosen[count++] = (struct unit_test){tests[idx].name, tests[idx].run};
 	}
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_suite(suite);
-	failures = CU_get_number_of_failures();
-	if (failures > 0)
+	status = unit_run(fixture->name, chosen);
+	if (status != 0)
 		fprintf(stderr, "replay: conformance %s %llu\n", fixture->name,
 		        (unsigned long long)seed);
-	return failures;
+	return status;
 }

@@ -49,8 +49,7 @@ struct conformance_fixture {
 /* Fixtures of the drivers in this build, ended by one without a name. */
 extern const struct conformance_fixture conformance_fixtures[];
 
-/* Run the suite (CUnit's registry is initialised); returns how many assertions
- * failed. */
-unsigned conformance_run(const struct conformance_fixture *fixture, uint64_t seed);
+/* Run the suite; returns the exit status of the test program. */
+int conformance_run(const struct conformance_fixture *fixture, uint64_t seed);
 
 #endif

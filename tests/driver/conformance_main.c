@@ -8,18 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <CUnit/Basic.h>
-
 #include "tests/driver/conformance.h"
+#include "tests/unit/unit.h"
 
 #define SEED_DEFAULT 20110516u
-#define EXIT_SKIPPED 77
 
 int main(int argc, char **argv)
 {
 	const struct conformance_fixture *fixture = conformance_fixtures;
 	uint64_t seed = SEED_DEFAULT;
-	unsigned failures;
 
 	if (argc < 2 || argc > 3) {
 		fprintf(stderr, "usage: conformance FIXTURE [SEED]\nfixtures:");
@@ -38,11 +35,7 @@ int main(int argc, char **argv)
 	}
 	if (!slu_driver_find(fixture->driver)) {
 		printf("skipped: the driver %s is not in this build\n", fixture->driver);
-		return EXIT_SKIPPED;
+		return UNIT_SKIPPED;
 	}
-	if (CU_initialize_registry() != CUE_SUCCESS)
-		return EXIT_FAILURE;
-	failures = conformance_run(fixture, seed);
-	CU_cleanup_registry();
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return conformance_run(fixture, seed);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "drivers/loop/loop.h"
+#include "drivers/sim/sim.h"
 #include "tests/driver/conformance.h"
 #include "transport/clock.h"
 
@@ -38,6 +39,78 @@ static bool jumping_wait(struct conformance_environment *environment, uint64_t d
 	if (environment->now_ns < deadline_ns)
 		environment->now_ns = deadline_ns;
 	return true;
+}
+
+/* ---- sim: a clock that goes from event to event --------------------------- */
+
+static struct conformance_environment *sim_environment(const struct slu_sim_params *params)
+{
+	struct conformance_environment *environment = calloc(1, sizeof(*environment));
+
+	if (environment)
+		environment->network = slu_sim_create(params);
+	return environment;
+}
+
+static struct conformance_environment *quiet_environment_create(uint64_t seed)
+{
+	struct slu_sim_params params;
+
+	slu_sim_params_init(&params, seed);
+	return sim_environment(&params);
+}
+
+/* Long and uneven delays, little pieces, queues that hold hardly anything. */
+static struct conformance_environment *rough_environment_create(uint64_t seed)
+{
+	struct slu_sim_params params;
+
+	slu_sim_params_init(&params, seed);
+	params.delay_ns_max = 2 * SLU_NS_PER_MS;
+	params.piece_bytes_max = 3000;
+	params.queue_bytes_max = 1;
+	params.queue_small_max = 2;
+	return sim_environment(&params);
+}
+
+static struct conformance_environment *lossy_environment_create(uint64_t seed)
+{
+	struct slu_sim_params params;
+
+	slu_sim_params_init(&params, seed);
+	params.delay_ns_max = 2 * SLU_NS_PER_MS;
+	params.session_loss_per_million = 10000;
+	params.connect_refuse_per_million = 200000;
+	return sim_environment(&params);
+}
+
+static void sim_environment_destroy(struct conformance_environment *environment)
+{
+	slu_sim_destroy(environment->network);
+	free(environment);
+}
+
+static uint64_t sim_now_ns(struct conformance_environment *environment)
+{
+	return slu_sim_now_ns(environment->network);
+}
+
+static bool sim_wait(struct conformance_environment *environment, uint64_t deadline_ns,
+                     const int *fds, int fd_count)
+{
+	if (deadline_ns == UINT64_MAX)
+		return false; /* the instances' deadlines include the network's next event */
+	slu_sim_advance(environment->network, deadline_ns);
+	return true;
+}
+
+static size_t sim_instance_options(int instance_idx, struct slu_driver_option *ret_options)
+{
+	static const char *const nodes[] = {"0", "1", "2"};
+
+	ret_options[0].name = "node";
+	ret_options[0].value = nodes[instance_idx];
+	return 1;
 }
 
 /* ---- kernel sockets and real NICs: the monotonic clock ------------------- */
@@ -88,6 +161,10 @@ static bool real_wait(struct conformance_environment *environment, uint64_t dead
 	.environment_create = real_environment_create,                                             \
 	.environment_destroy = real_environment_destroy, .now_ns = real_now_ns, .wait = real_wait
 
+#define SIM_FIXTURE(kind)                                                                          \
+	.instance_options = sim_instance_options, .environment_create = kind##_environment_create, \
+	.environment_destroy = sim_environment_destroy, .now_ns = sim_now_ns, .wait = sim_wait
+
 #define OPTIONS(array) .options = array, .option_count = sizeof(array) / sizeof(array[0])
 
 static const struct slu_driver_option tight_options[] = {
@@ -113,17 +190,20 @@ static const struct slu_driver_option tight_options[] = {
 
 static const struct slu_driver_option fault_options[] = {FAULT_OPTIONS};
 static const struct slu_driver_option delay_options[] = {DELAY_OPTIONS};
-static const struct slu_driver_option fault_tcp_options[] = {{"address", "127.0.0.1"},
+static const struct slu_driver_option fault_tcp_options[] = {{"listen", "127.0.0.1:0"},
                                                              FAULT_OPTIONS};
-static const struct slu_driver_option delay_tcp_options[] = {{"address", "127.0.0.1"},
+static const struct slu_driver_option delay_tcp_options[] = {{"listen", "127.0.0.1:0"},
                                                              DELAY_OPTIONS};
 
-static const struct slu_driver_option tcp4_options[] = {{"address", "127.0.0.1"}};
-static const struct slu_driver_option tcp6_options[] = {{"address", "::1"}};
+static const struct slu_driver_option tcp4_options[] = {{"listen", "127.0.0.1:0"}};
+static const struct slu_driver_option tcp6_options[] = {{"listen", "[::1]:0"}};
 
 const struct conformance_fixture conformance_fixtures[] = {
         {.name = "loop", .driver = "loop", LOOP_FIXTURE},
         {.name = "loop-tight", .driver = "loop", OPTIONS(tight_options), LOOP_FIXTURE},
+        {.name = "sim", .driver = "sim", SIM_FIXTURE(quiet)},
+        {.name = "sim-rough", .driver = "sim", SIM_FIXTURE(rough)},
+        {.name = "sim-lossy", .driver = "sim", SIM_FIXTURE(lossy), .faults = true},
         {.name = "tcp", .driver = "tcp", OPTIONS(tcp4_options), REAL_FIXTURE},
         {.name = "tcp6", .driver = "tcp", OPTIONS(tcp6_options), REAL_FIXTURE},
         {.name = "fault-loop", .driver = "fault:loop", LOOP_FIXTURE},
@@ -132,6 +212,11 @@ const struct conformance_fixture conformance_fixtures[] = {
          .driver = "fault:loop",
          OPTIONS(fault_options),
          LOOP_FIXTURE,
+         .faults = true},
+        {.name = "fault-sim-faults",
+         .driver = "fault:sim",
+         OPTIONS(fault_options),
+         SIM_FIXTURE(rough),
          .faults = true},
         {.name = "fault-tcp", .driver = "fault:tcp", OPTIONS(tcp4_options), REAL_FIXTURE},
         {.name = "fault-tcp-late", .driver = "fault:tcp", OPTIONS(delay_tcp_options), REAL_FIXTURE},
