@@ -21,8 +21,8 @@
 
 /* Bytes read beyond the payload under way, to see the headers and small
  * messages that follow it in the same system call. What of the next payload
- * lands there is copied: 6 % of a stream of 64 KiB frames, from the L1 cache;
- * 8 to 16384 bytes measured the same within noise. */
+ * lands there is copied: 6 % of a stream of 64 KiB frames, from the L1 cache.
+ * 256 to 16384 bytes measured the same within noise (docs/decisions/0004). */
 #define TCP_STAGING_BYTES 4096u
 
 /* Write the header of a message. out: sizeof(struct tcp_wire_header) bytes. */

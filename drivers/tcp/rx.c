@@ -79,16 +79,18 @@ static int rx_tell(struct slu_session *session, struct tcp_events *events)
 	return 0;
 }
 
+/* The end of the stream. After a reset that a send has met, the kernel tells
+ * reads an end as after an orderly close: a message cut off is no one's fault. */
 static void rx_end(struct slu_session *session)
 {
-	int error = session->tx.error;
-
-	if (tcp_stream_finish(&session->rx) < 0)
+	if (session->tx.error)
+		tcp_session_fail(session, session->tx.error, NULL);
+	else if (tcp_stream_finish(&session->rx) < 0)
 		tcp_session_fail(session, -EPROTO, session->rx.reason);
-	else if (session->state == TCP_ASKING && !error)
+	else if (session->state == TCP_ASKING)
 		tcp_session_fail(session, 0, "closed by the peer before it answered the hello");
 	else
-		tcp_session_fail(session, error, error ? NULL : "closed by the peer");
+		tcp_session_fail(session, 0, "closed by the peer");
 }
 
 /* Read once. Bytes read; 0: none, then `drained` and `ending` say whether there

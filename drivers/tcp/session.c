@@ -24,7 +24,7 @@
 
 /* Send buffer towards a peer on this host. The kernel grows it to megabytes,
  * for a round trip that is not there, and the data leaves the L2 cache before
- * it is received: 20 to 40 % more CPU per byte (docs/decisions/0004). */
+ * it is received: half as much CPU per byte again (docs/decisions/0004). */
 #define LOCAL_SNDBUF_BYTES (512 * 1024)
 
 static int socket_set(int fd, int level, int option, int value)

@@ -66,6 +66,7 @@ struct tcp_tx_slot {
 
 struct tcp_tx {
 	struct tcp_tx_slot *slots; /* mask + 1, owned */
+	uint32_t frames_max;       /* slots that frames may use; small: TCP_SMALL_SLOTS more */
 	uint32_t mask;
 	uint32_t done, unsent, tail;   /* free-running */
 	uint32_t head_bytes;           /* of slot unsent, already written */

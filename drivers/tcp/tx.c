@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tx.c - sending: a bounded ring of messages per session, written by sendmsg
- * with many messages at once, frames straight from the arena. Frames leave the
- * last TCP_SMALL_SLOTS of the ring to small messages, so that credit moves when
+ * with many messages at once, frames straight from the arena. Frames leave
+ * TCP_SMALL_SLOTS of the ring to small messages, so that credit moves when
  * data does not; the order is that of the sends all the same.
  */
 #include <errno.h>
@@ -23,6 +23,7 @@ int tcp_tx_init(struct tcp_tx *tx, uint64_t queue_messages)
 	if (!tx->slots)
 		return -ENOMEM;
 	tx->mask = slots - 1;
+	tx->frames_max = (uint32_t)queue_messages;
 	return 0;
 }
 
@@ -36,7 +37,7 @@ static bool tx_has_room(const struct tcp_tx *tx, bool frame)
 {
 	uint32_t used = tx->tail - tx->done;
 
-	return used + (frame ? TCP_SMALL_SLOTS : 0) <= tx->mask;
+	return used < tx->frames_max + (frame ? 0 : TCP_SMALL_SLOTS);
 }
 
 /* A new slot at the tail, and the session on the list for flush. */

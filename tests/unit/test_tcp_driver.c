@@ -359,6 +359,27 @@ static void tells_how_a_session_ended(void)
 	node_close(&node);
 }
 
+static void does_not_blame_a_peer_that_was_reset_inside_a_message(void)
+{
+	struct linger at_once = {.l_onoff = 1};
+	uint8_t wire[8 + 500] = {0};
+	struct node node;
+	int fd;
+
+	CU_ASSERT_FATAL(node_open(&node, "127.0.0.1:0", NULL, NULL) == 0);
+	fd = peer_up(&node);
+	tcp_header_encode(wire, TCP_WIRE_FRAME, 1000);
+	peer_write(fd, wire, sizeof wire);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	close(fd);
+	/* The send meets the reset, and reads then see an orderly end. */
+	CU_ASSERT(node.ops->send_small(node.driver, node.offered, "x", 1) == 0);
+	CU_ASSERT(node_until(&node, &node.down_count, 1));
+	CU_ASSERT(node.down_error == -ECONNRESET);
+	CU_ASSERT(node.frame_count == 0);
+	node_close(&node);
+}
+
 static void gives_up_on_a_listener_that_never_answers(void)
 {
 	static const uint8_t hello[SLU_DRIVER_HELLO_BYTES];
@@ -511,6 +532,7 @@ int main(void)
 	        UNIT_TEST(ends_only_the_session_that_breaks_the_protocol),
 	        UNIT_TEST(ignores_a_first_message_that_is_no_hello),
 	        UNIT_TEST(tells_how_a_session_ended),
+	        UNIT_TEST(does_not_blame_a_peer_that_was_reset_inside_a_message),
 	        UNIT_TEST(gives_up_on_a_listener_that_never_answers),
 	        UNIT_TEST(rests_when_descriptors_run_out_and_then_accepts),
 	        UNIT_TEST(leaks_no_descriptor),
