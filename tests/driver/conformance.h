@@ -48,6 +48,8 @@ struct conformance_fixture {
 
 /* Fixtures of the drivers in this build, ended by one without a name. */
 extern const struct conformance_fixture conformance_fixtures[];
+/* NULL: there is none of that name. */
+const struct conformance_fixture *conformance_fixture_find(const char *name);
 
 /* Run the suite; returns the exit status of the test program. */
 int conformance_run(const struct conformance_fixture *fixture, uint64_t seed);

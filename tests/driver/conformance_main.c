@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tests/driver/conformance.h"
 #include "tests/unit/unit.h"
@@ -27,9 +26,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 3)
 		seed = strtoull(argv[2], NULL, 0);
-	while (fixture->name && strcmp(fixture->name, argv[1]) != 0)
-		fixture++;
-	if (!fixture->name) {
+	fixture = conformance_fixture_find(argv[1]);
+	if (!fixture) {
 		fprintf(stderr, "no fixture named %s\n", argv[1]);
 		return EXIT_FAILURE;
 	}

@@ -3,6 +3,7 @@
  * fixture whose driver is not in this build is skipped by main. */
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "drivers/loop/loop.h"
 #include "drivers/sim/sim.h"
@@ -227,3 +228,14 @@ const struct conformance_fixture conformance_fixtures[] = {
          .faults = true},
         {.name = NULL},
 };
+
+const struct conformance_fixture *conformance_fixture_find(const char *name)
+{
+	const struct conformance_fixture *fixture;
+
+	for (fixture = conformance_fixtures; fixture->name; fixture++) {
+		if (strcmp(fixture->name, name) == 0)
+			return fixture;
+	}
+	return NULL;
+}
