@@ -367,6 +367,10 @@ static bool client_receive(struct client *client)
 		return true;
 	case -EAGAIN:
 		return false;
+	case -ECONNRESET:
+		/* It closed with news of ours unread; the kernel says that first, and
+		 * then gives us what it had sent. */
+		return true;
 	case -EPROTO:
 	case -EPROTONOSUPPORT:
 	case -EMFILE:

@@ -54,8 +54,8 @@ static int on_open(struct member *member, const struct client_open *open, struct
 	struct conductor *conductor = ctx;
 
 	if (is_here(conductor, open->peer))
-		return rendezvous_open(&conductor->rendezvous, member, open, conductor->loop.now_ns,
-		                       ret_entry, error);
+		return agent_rendezvous_open(&conductor->rendezvous, member, open,
+		                             conductor->loop.now_ns, ret_entry, error);
 	return remote_open(&conductor->remote, member, open, ret_entry, error);
 }
 
@@ -63,7 +63,7 @@ static void on_writable(struct member *member, void *ctx)
 {
 	struct conductor *conductor = ctx;
 
-	rendezvous_retry(&conductor->rendezvous, member);
+	agent_rendezvous_retry(&conductor->rendezvous, member);
 	remote_retry(&conductor->remote, member);
 }
 
@@ -79,7 +79,7 @@ static void on_settle(struct entry *entry, uint64_t now_ns, void *ctx)
 	struct conductor *conductor = ctx;
 
 	if (entry->far.state == ENTRY_LOCAL)
-		rendezvous_settle(&conductor->rendezvous, entry, now_ns);
+		agent_rendezvous_settle(&conductor->rendezvous, entry, now_ns);
 	else
 		remote_settle(&conductor->remote, entry);
 }
@@ -203,7 +203,7 @@ static int arena_make(struct conductor *conductor, char *error)
 
 static int tables_make(struct conductor *conductor, char *error)
 {
-	struct rendezvous_config rendezvous = {
+	struct agent_rendezvous_config rendezvous = {
 	        .entries = &conductor->entries,
 	        .deadlines = &conductor->loop.deadlines,
 	        .node = conductor->config->agent.node,
@@ -223,7 +223,7 @@ static int tables_make(struct conductor *conductor, char *error)
 		snprintf(error, CONFIG_ERROR_MAX, "%s", strerror(-result));
 		return result;
 	}
-	rendezvous_init(&conductor->rendezvous, &rendezvous);
+	agent_rendezvous_init(&conductor->rendezvous, &rendezvous);
 	conductor->reclaim = (struct reclaim){
 	        .entries = &conductor->entries,
 	        .node = conductor->config->agent.node,
@@ -384,7 +384,7 @@ void conductor_destroy(struct conductor *conductor)
 		remote_fini(&conductor->remote);
 	if (conductor->has_clients)
 		clients_fini(&conductor->clients);
-	rendezvous_fini(&conductor->rendezvous);
+	agent_rendezvous_fini(&conductor->rendezvous);
 	if (conductor->arena) {
 		entries_fini(&conductor->entries);
 		port_fini(&conductor->port);

@@ -33,7 +33,8 @@ static bool token_equal(const struct slu_token *a, const struct slu_token *b)
 	return CRYPTO_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-void rendezvous_init(struct rendezvous *rendezvous, const struct rendezvous_config *config)
+void agent_rendezvous_init(struct rendezvous *rendezvous,
+                           const struct agent_rendezvous_config *config)
 {
 	*rendezvous = (struct rendezvous){.config = *config};
 	TAILQ_INIT(&rendezvous->tombstones_by_age);
@@ -99,7 +100,7 @@ static void tombstone_add(struct rendezvous *rendezvous, const struct entry *ent
 	rendezvous->tombstone_count++;
 }
 
-void rendezvous_fini(struct rendezvous *rendezvous)
+void agent_rendezvous_fini(struct rendezvous *rendezvous)
 {
 	while (!TAILQ_EMPTY(&rendezvous->tombstones_by_age))
 		tombstone_remove(TAILQ_FIRST(&rendezvous->tombstones_by_age));
@@ -108,7 +109,7 @@ void rendezvous_fini(struct rendezvous *rendezvous)
 
 /* ---- opening ----------------------------------------------------------- */
 
-static void rendezvous_expire(struct deadline *deadline, uint64_t now_ns)
+static void agent_rendezvous_expire(struct deadline *deadline, uint64_t now_ns)
 {
 	char *base = (char *)deadline - offsetof(struct entry, deadline);
 	struct entry *entry = (struct entry *)(void *)base;
@@ -121,7 +122,7 @@ static void rendezvous_expire(struct deadline *deadline, uint64_t now_ns)
 	         name, rendezvous->config.node, (double)entry->timeout_ns / (double)SLU_NS_PER_S);
 	log_event(LOG_LEVEL_WARNING, "channel_timeout", "reason=\"%s\"", text);
 	entry_reset(rendezvous->config.entries, entry, ETIMEDOUT, text);
-	rendezvous_settle(rendezvous, entry, now_ns);
+	agent_rendezvous_settle(rendezvous, entry, now_ns);
 }
 
 static uint32_t end_slot(const struct entry_end *end)
@@ -130,11 +131,11 @@ static uint32_t end_slot(const struct entry_end *end)
 }
 
 /* Both ends are there: let each ring the other. */
-static void rendezvous_join(struct rendezvous *rendezvous, struct entry *entry)
+static void agent_rendezvous_join(struct rendezvous *rendezvous, struct entry *entry)
 {
 	struct entry_end *sender = &entry->ends[END_SENDER];
 	struct entry_end *receiver = &entry->ends[END_RECEIVER];
-	const struct rendezvous_config *config = &rendezvous->config;
+	const struct agent_rendezvous_config *config = &rendezvous->config;
 
 	if (sender->state == END_OPEN && receiver->state == END_OPEN &&
 	    sender->member != receiver->member) {
@@ -147,14 +148,14 @@ static void rendezvous_join(struct rendezvous *rendezvous, struct entry *entry)
 	entry_publish_slots(config->entries, entry, end_slot(sender), end_slot(receiver));
 }
 
-void rendezvous_retry(struct rendezvous *rendezvous, struct member *member)
+void agent_rendezvous_retry(struct rendezvous *rendezvous, struct member *member)
 {
 	struct entry_end *end;
 
 	LIST_FOREACH (end, &member->ends, of_member)
 		if (end->entry->keyed && !end->entry->joined && end->state == END_OPEN &&
 		    entry_end_other(end)->state == END_OPEN)
-			rendezvous_join(rendezvous, end->entry);
+			agent_rendezvous_join(rendezvous, end->entry);
 }
 
 static int open_second(struct rendezvous *rendezvous, struct member *member,
@@ -180,7 +181,7 @@ static int open_second(struct rendezvous *rendezvous, struct member *member,
 		while (shm->window_max > 1 && shm->window_max > open->window_max)
 			shm->window_max /= 2;
 	entry_end_take(entry, end, member);
-	rendezvous_join(rendezvous, entry);
+	agent_rendezvous_join(rendezvous, entry);
 	return 0;
 }
 
@@ -202,7 +203,7 @@ static int open_first(struct rendezvous *rendezvous, struct member *member,
                       const struct client_open *open, uint64_t now_ns, struct entry **ret_entry,
                       char *error)
 {
-	const struct rendezvous_config *config = &rendezvous->config;
+	const struct agent_rendezvous_config *config = &rendezvous->config;
 	struct tombstone *tombstone = tombstone_find(rendezvous, &open->key);
 	int end = (int)open->direction - 1;
 	struct entry *entry;
@@ -216,7 +217,7 @@ static int open_first(struct rendezvous *rendezvous, struct member *member,
 		return result;
 	}
 	entry->owner = rendezvous;
-	entry->deadline.expire = rendezvous_expire;
+	entry->deadline.expire = agent_rendezvous_expire;
 	entry->timeout_ns =
 	        open->rendezvous_timeout_ns ? open->rendezvous_timeout_ns : config->timeout_ns;
 	/* The end of time is a long way off, and so is any sum near it. */
@@ -244,9 +245,9 @@ static int open_first(struct rendezvous *rendezvous, struct member *member,
 	return 0;
 }
 
-int rendezvous_open(struct rendezvous *rendezvous, struct member *member,
-                    const struct client_open *open, uint64_t now_ns, struct entry **ret_entry,
-                    char *error)
+int agent_rendezvous_open(struct rendezvous *rendezvous, struct member *member,
+                          const struct client_open *open, uint64_t now_ns, struct entry **ret_entry,
+                          char *error)
 {
 	struct entry *entry;
 	int result;
@@ -272,7 +273,7 @@ static bool entry_lingers(const struct rendezvous *rendezvous, const struct entr
 	       atomic_load_explicit(&shm->eos_pos, memory_order_acquire) && !chan_reset_error(shm);
 }
 
-void rendezvous_settle(struct rendezvous *rendezvous, struct entry *entry, uint64_t now_ns)
+void agent_rendezvous_settle(struct rendezvous *rendezvous, struct entry *entry, uint64_t now_ns)
 {
 	struct entry_end *ends = entry->ends;
 	bool over = ends[END_SENDER].state != END_OPEN && ends[END_RECEIVER].state != END_OPEN;

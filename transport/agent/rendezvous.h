@@ -16,28 +16,29 @@
 struct tombstone;
 TAILQ_HEAD(tombstone_list, tombstone);
 
-struct rendezvous_config {
+struct agent_rendezvous_config {
 	struct entries *entries;     /* borrowed */
 	struct deadlines *deadlines; /* borrowed */
 	const char *node;            /* borrowed */
 	uint64_t timeout_ns;         /* for opens that do not say */
 	uint32_t tombstones_max;
 	/* Make `who` known to `to`, so that `to` can ring it. 0; else `to` cannot take
-	 * it now, and rendezvous_retry() follows, or is being dropped. */
+	 * it now, and agent_rendezvous_retry() follows, or is being dropped. */
 	int (*introduce)(struct member *to, const struct member *who, void *ctx);
 	void *ctx;
 };
 
 struct rendezvous {
-	struct rendezvous_config config;
+	struct agent_rendezvous_config config;
 	struct entry *by_key;
 	struct tombstone *tombstones; /* by key */
 	struct tombstone_list tombstones_by_age;
 	uint32_t tombstone_count;
 };
 
-void rendezvous_init(struct rendezvous *rendezvous, const struct rendezvous_config *config);
-void rendezvous_fini(struct rendezvous *rendezvous);
+void agent_rendezvous_init(struct rendezvous *rendezvous,
+                           const struct agent_rendezvous_config *config);
+void agent_rendezvous_fini(struct rendezvous *rendezvous);
 
 /*
  * A member opens an end. *ret_entry is borrowed until the member's end is
@@ -47,15 +48,15 @@ void rendezvous_fini(struct rendezvous *rendezvous);
  *   -ENOSPC  all entries are taken   -ENOMEM
  *   -EAGAIN  the member does not take what it is sent
  */
-int rendezvous_open(struct rendezvous *rendezvous, struct member *member,
-                    const struct client_open *open, uint64_t now_ns, struct entry **ret_entry,
-                    char *error);
+int agent_rendezvous_open(struct rendezvous *rendezvous, struct member *member,
+                          const struct client_open *open, uint64_t now_ns, struct entry **ret_entry,
+                          char *error);
 
 /* member can be sent to again: join those of its channels that wait for it. */
-void rendezvous_retry(struct rendezvous *rendezvous, struct member *member);
+void agent_rendezvous_retry(struct rendezvous *rendezvous, struct member *member);
 
 /* An end of a local channel is LEFT or CLOSED now and the shared part says how:
  * decide what stays. entry may be gone afterwards. */
-void rendezvous_settle(struct rendezvous *rendezvous, struct entry *entry, uint64_t now_ns);
+void agent_rendezvous_settle(struct rendezvous *rendezvous, struct entry *entry, uint64_t now_ns);
 
 #endif
