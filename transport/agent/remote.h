@@ -71,7 +71,7 @@ int remote_open(struct remote *remote, struct member *member, const struct clien
 /* A member takes messages again: go on with those of its channels that wait. */
 void remote_retry(struct remote *remote, struct member *member);
 
-/* The local end is LEFT or CLOSED now: as rendezvous_settle(). */
+/* The local end is LEFT or CLOSED now: as agent_rendezvous_settle(). */
 void remote_settle(struct remote *remote, struct entry *entry);
 
 /* Reset it on the other host, whatever the local end has done; error: positive. */
