@@ -308,7 +308,6 @@ int slu_endpoint_attach(const struct slu_attach_options *options, slu_endpoint *
 	endpoint->timeout_ns = timeout_ns;
 	endpoint->spin_max_ns =
 	        options->spin_ns_max ? options->spin_ns_max : ENDPOINT_SPIN_DEFAULT_NS;
-	endpoint->spin_ns = endpoint->spin_max_ns;
 	LIST_INIT(&endpoint->channels);
 	LIST_INIT(&endpoint->sets);
 	endpoint->socket_fd = socket_connect(path ? path : "/run/sluice/sluiced.sock");

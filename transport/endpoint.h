@@ -61,7 +61,8 @@ struct slu_endpoint {
 	unsigned fork_count; /* of the process when it attached */
 	uint64_t timeout_ns;
 	uint64_t spin_max_ns;
-	uint64_t spin_ns;                          /* as adapted */
+	uint32_t spin_failures;                    /* in a row: see spin() in wait.c */
+	uint32_t spin_skips;                       /* waits that sleep soon before the next try */
 	struct slu_channel **senders, **receivers; /* by channel index */
 	struct channel_list channels;
 	LIST_HEAD(, slu_set) sets;

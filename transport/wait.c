@@ -11,10 +11,10 @@
 #include <stdlib.h>
 
 /* Up to so many members, looking at each beats keeping the ready set. */
-#define SET_SMALL 8u
-/* The spin that is left when spinning does not pay: notices when it does again. */
-#define SPIN_FLOOR_NS   UINT64_C(500)
-#define SPINS_PER_CLOCK 32u
+#define SET_SMALL         8u
+#define SPIN_BRIEF_NS     UINT64_C(500)
+#define SPIN_FAILURES_MAX 8u /* a failed spin for every 256 waits costs nothing */
+#define SPINS_PER_CLOCK   32u
 
 static inline void cpu_relax(void)
 {
@@ -237,22 +237,30 @@ static bool spin_until(const struct waiting *waiting, uint64_t end_ns)
 	return false;
 }
 
-/* Spinning pays when it ends in news: then as long as allowed; otherwise half as
- * long next time. On a host with more processes than cores this goes to the
- * floor at once, and the core to whoever has the data. */
+/*
+ * Spinning pays when it ends in news. When it did not, the next 2, 4, ... waits
+ * spin but for a moment and sleep: on a host with more processes than cores the
+ * core goes to whoever has the data. Then it is tried again: two processes that
+ * answer each other from two cores soon spin, and stay with it.
+ */
 static bool spin(const struct waiting *waiting, uint64_t start_ns, uint64_t deadline_ns)
 {
 	slu_endpoint *endpoint = waiting->endpoint;
-	uint64_t end_ns = start_ns + endpoint->spin_ns;
+	bool brief = endpoint->spin_skips > 0;
+	uint64_t end_ns = start_ns + (brief ? SPIN_BRIEF_NS : endpoint->spin_max_ns);
 
 	if (endpoint->spin_max_ns == SLU_SPIN_NEVER)
 		return false;
 	if (spin_until(waiting, end_ns < deadline_ns ? end_ns : deadline_ns)) {
-		endpoint->spin_ns = endpoint->spin_max_ns;
+		endpoint->spin_failures = endpoint->spin_skips = 0;
 		return true;
 	}
-	if (endpoint->spin_ns / 2 >= SPIN_FLOOR_NS)
-		endpoint->spin_ns /= 2;
+	if (brief)
+		endpoint->spin_skips--;
+	else if (endpoint->spin_failures < SPIN_FAILURES_MAX)
+		endpoint->spin_failures++;
+	if (!brief)
+		endpoint->spin_skips = 1u << endpoint->spin_failures;
 	return false;
 }
 
