@@ -66,24 +66,26 @@ struct slu_driver_config {
 
 enum slu_driver_event_type {
 	SLU_DRIVER_ACCEPT = 1, /* a peer connected: hello. Answer with session_accept
-	                          or session_close; it delivers nothing before. */
+	                          or session_close; nothing follows before but DOWN. */
 	SLU_DRIVER_UP,         /* connect or accept is done: the session can send */
 	SLU_DRIVER_DOWN,       /* the session is over. Its unsent messages are dropped,
 	                          no SENT for them follows, and the driver reads none
 	                          of their frames any more. The caller still owes
-	                          session_close. Nothing else follows on it. */
+	                          session_close. Nothing else follows on it. Never the
+	                          first event of a session that a peer began. */
 	SLU_DRIVER_RECV_FRAME, /* message: from rx_get; the caller owns it now */
 	SLU_DRIVER_RECV_SMALL, /* message: borrowed until the next poll */
 	SLU_DRIVER_SENT,       /* cookie: that frame message is no longer read by the
 	                          driver. In order of send. Says nothing about arrival. */
-	SLU_DRIVER_WRITABLE,   /* a send returned SLU_AGAIN, now there is room */
+	SLU_DRIVER_WRITABLE,   /* a send returned SLU_AGAIN, now there is room: try it
+	                          again, it may return SLU_AGAIN again */
 };
 
 struct slu_driver_event {
 	enum slu_driver_event_type type;
 	struct slu_session *session;
 	void *user;          /* the session's: given to connect or session_accept;
-	                        NULL with ACCEPT */
+	                        NULL with ACCEPT, and with DOWN before its answer */
 	const void *message; /* ACCEPT: hello, SLU_DRIVER_HELLO_BYTES, borrowed
 	                        until the next poll; RECV_*: see above */
 	uint32_t size_bytes; /* of message */
@@ -99,7 +101,8 @@ struct slu_driver_stats {
 	uint64_t rx_copied_bytes;
 	uint64_t system_calls;
 	uint64_t again_count;                /* sends that returned SLU_AGAIN */
-	uint64_t sessions_up, sessions_down; /* totals */
+	uint64_t sessions_up, sessions_down; /* totals: came up; of these, ended by
+	                                        either side or a fault */
 };
 
 enum slu_driver_caps {
@@ -131,15 +134,20 @@ struct slu_driver_ops {
 	 * -EINVAL: not an address; -EMFILE, -ENOMEM, -ENETUNREACH. */
 	int (*connect)(struct slu_driver *driver, const char *address, const void *hello,
 	               void *user, struct slu_session **ret_session);
-	/* Take an ACCEPT; user comes back in events. UP follows. */
+	/* Take an ACCEPT; user comes back in events. UP follows, or DOWN when the
+	 * peer left meanwhile. 0. */
 	int (*session_accept)(struct slu_driver *driver, struct slu_session *session, void *user);
 	/* Takes session. No event of it follows, also none already queued; its
-	 * frames are no longer read. The peer sees DOWN with error 0 or -ECONNRESET. */
+	 * frames are no longer read. The peer sees DOWN with error 0 or -ECONNRESET.
+	 * Events of it that the same poll returned behind the one being handled are
+	 * the caller's to skip: he owns the buffer of a RECV_FRAME, and what he
+	 * borrows until the next poll stays until then. */
 	void (*session_close)(struct slu_driver *driver, struct slu_session *session);
 
 	/* Send a frame message: size_bytes at message, in the arena. 0: borrowed
 	 * until SENT(cookie) or DOWN. SLU_AGAIN: not taken; WRITABLE follows.
-	 * -ENOTCONN: not up; -EMSGSIZE. May only queue: flush sends. */
+	 * -ENOTCONN: not up, or not any more and DOWN follows; -EMSGSIZE. May only
+	 * queue: flush sends. size_bytes is at least 1, here and below. */
 	int (*send)(struct slu_driver *driver, struct slu_session *session, const void *message,
 	            uint32_t size_bytes, uint64_t cookie);
 	/* Send a small message; copied. 0, SLU_AGAIN (not taken; WRITABLE follows),
