@@ -69,7 +69,7 @@ struct sim_message {
 	uint32_t size_bytes;
 	uint32_t left_bytes; /* how much of it has left */
 	uint64_t cookie;
-	uint64_t arrival_ns;
+	uint64_t arrival_ns;         /* not before the message ahead of it, whatever this says */
 	struct slu_inbox_item *item; /* what the receiver gets; the bytes are in it */
 };
 STAILQ_HEAD(sim_messages, sim_message);
@@ -94,7 +94,6 @@ struct slu_session {
 	bool wants_frame, wants_small; /* a send returned SLU_AGAIN */
 
 	struct sim_messages inbound; /* on their way to this end, in order */
-	uint64_t last_arrival_ns;
 
 	struct sim_timer connect_timer; /* the request reaches the target */
 	struct sim_timer leave_timer;   /* the next piece leaves */

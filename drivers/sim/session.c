@@ -163,13 +163,9 @@ static void on_arrive(void *ctx)
 /* Takes message. */
 static void travel(struct slu_session *receiver, struct sim_message *message)
 {
-	uint64_t arrival_ns = sim_after_delay(receiver->driver->sim);
-
-	if (arrival_ns < receiver->last_arrival_ns)
-		arrival_ns = receiver->last_arrival_ns;
-	receiver->last_arrival_ns = message->arrival_ns = arrival_ns;
+	message->arrival_ns = sim_after_delay(receiver->driver->sim);
 	if (STAILQ_EMPTY(&receiver->inbound))
-		sim_timer_set(timers_of(receiver), &receiver->arrive_timer, arrival_ns);
+		sim_timer_set(timers_of(receiver), &receiver->arrive_timer, message->arrival_ns);
 	STAILQ_INSERT_TAIL(&receiver->inbound, message, link);
 }
 
