@@ -240,13 +240,25 @@ static void rx_publish_limit(struct chan_rx *rx)
 		port_notify(rx->port, atomic_load(&shm->tx_slot), rx->chan_idx);
 }
 
+/* A sender that watches (the engine) promises what was given back to another
+ * host, perhaps a frame at a time: it wants to know of every frame. */
+static bool rx_watched(const struct chan_rx *rx)
+{
+	const struct chan_shm *shm = rx->shm;
+
+	return atomic_load_explicit(&shm->tx_wait, memory_order_relaxed) &&
+	       !atomic_load_explicit(&shm->tx_wake_pos, memory_order_relaxed) &&
+	       atomic_load_explicit(&shm->released_pos, memory_order_relaxed) != rx->released_pos;
+}
+
 /* Nothing to take: a sender that waits must not wait for credit we hold back. */
 static void rx_before_empty(struct chan_rx *rx)
 {
 	struct chan_shm *shm = rx->shm;
 
-	if (rx->released_pos + rx->window > rx->limit_pos &&
-	    rx->limit_pos - rx->pos <= rx->window / 2)
+	if ((rx->released_pos + rx->window > rx->limit_pos &&
+	     rx->limit_pos - rx->pos <= rx->window / 2) ||
+	    rx_watched(rx))
 		rx_publish_limit(rx);
 	if (rx->limit_pos > rx->pos && atomic_load_explicit(&shm->tx_wait, memory_order_relaxed) &&
 	    atomic_load_explicit(&shm->tx_wake_pos, memory_order_relaxed) > rx->limit_pos)
