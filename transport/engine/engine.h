@@ -26,16 +26,16 @@
 struct engine;
 
 struct engine_config {
-	struct port *port;                /* borrowed; the poller's own */
+	struct port *port; /* borrowed; the poller's own */
 	const struct slu_driver_ops *ops;
 	const struct slu_driver_config *driver; /* options; borrowed until create returns */
-	const char *node;                 /* this host's name */
-	uint32_t bulk_sessions;           /* per peer, at least 1; one more for urgent channels */
-	bool crc32c;                      /* check every frame; implied where the driver asks */
-	uint64_t session_retry_ns;        /* between attempts to connect; e.g. 50 ms */
-	uint64_t peer_timeout_ns;         /* no session for that long: RESET (peer's channels) */
-	uint64_t advertise_ns;            /* say credit again while something is open; e.g. 200 ms */
-	uint64_t seed;                    /* for session secrets in simulation; 0: getrandom */
+	const char *node;                       /* this host's name */
+	uint32_t bulk_sessions;    /* per peer, at least 1; one more for urgent channels */
+	bool crc32c;               /* check every frame; implied where the driver asks */
+	uint64_t session_retry_ns; /* between attempts to connect; e.g. 50 ms */
+	uint64_t peer_timeout_ns;  /* no session for that long: RESET (peer's channels) */
+	uint64_t advertise_ns;     /* say credit again while something is open; e.g. 200 ms */
+	uint64_t seed;             /* for session secrets in simulation; 0: getrandom */
 };
 
 struct engine_callbacks {
@@ -64,6 +64,8 @@ const char *engine_address(const struct engine *engine);
  * (exactly one side of a pair does). */
 void engine_peer_up(struct engine *engine, uint32_t peer, const char *name, const char *address,
                     bool connects, uint64_t now_ns);
+/* How to call a peer in reasons while it has not been up; optional. */
+void engine_peer_name(struct engine *engine, uint32_t peer, const char *name);
 /* Its control connection is lost; it may come back. */
 void engine_peer_down(struct engine *engine, uint32_t peer, uint64_t now_ns);
 /* It is dead or restarted: every channel to it is reset with reason. */
@@ -75,7 +77,7 @@ int engine_control_message(struct engine *engine, uint32_t peer, const void *mes
                            size_t size_bytes, uint64_t now_ns, char *error);
 
 struct engine_open {
-	uint32_t chan_idx;     /* entry in the arena; the engine's end is assigned to its port */
+	uint32_t chan_idx; /* entry in the arena; the engine's end is assigned to its port */
 	uint32_t peer;
 	enum slu_direction direction; /* of the local process: SLU_SEND: frames leave this host */
 	struct slu_key key;
@@ -84,12 +86,14 @@ struct engine_open {
 	uint64_t rendezvous_deadline_ns; /* RESET when the other host's end has not come by then */
 };
 /* A local process opened its end. -EEXIST: same key and direction open already;
- * -ENOSPC: no receive frame left to guarantee. */
+ * -ENOSPC: no receive frame left to guarantee; -ENOMEM; -EINVAL. A wrong token
+ * shows when the ends meet: the later of the two is reset with -EACCES. */
 int engine_channel_open(struct engine *engine, const struct engine_open *open, uint64_t now_ns);
 
 /* The local process closed its end in order (EOS or STOP are in the channel), or
- * died: error and reason then say so (0: in order). channel_done follows, for a
- * sender after the peer has everything. */
+ * died: error and reason then say so (0: in order; reason names host, process and
+ * channel). channel_done follows, for a sender after the peer has everything; it
+ * may come before this returns, or from any other call into the engine. */
 void engine_channel_close(struct engine *engine, uint32_t chan_idx, int error, const char *reason,
                           uint64_t now_ns);
 
@@ -109,6 +113,7 @@ struct engine_stats {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t resent_frames, duplicate_frames, crc_errors;
 	uint64_t sessions_lost, credits_sent, channels_reset;
+	uint64_t protocol_errors; /* a peer said what it must not, on a session or not */
 	uint32_t channels, receive_frames_promised;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret_stats);
