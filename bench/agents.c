@@ -28,28 +28,38 @@
 
 #define START_TIMEOUT_MS  15000
 #define STOP_TIMEOUT_MS   5000
-#define RECEIVE_FRAMES    256u
+#define SPARE_CHANNELS    16u
 #define WINDOW_MAX_FRAMES 256u
+#define HUGEPAGE_BYTES    (UINT64_C(2) << 20)
 #define PROCESSES_MAX     (BENCH_PROCESSES_MAX + 16)
 
 static const char *const agent_letters[2] = {"a", "b"};
 
-uint64_t bench_agents_arena_bytes(uint64_t frame_bytes, uint32_t channel_count)
+/* Every channel from another host is promised one at least. */
+static uint32_t receive_frames(uint32_t channel_count, unsigned agent_count)
+{
+	return agent_count == 2 ? 1024 + channel_count : 16;
+}
+
+uint64_t bench_agents_arena_bytes(uint64_t frame_bytes, uint32_t channel_count,
+                                  unsigned agent_count)
 {
 	/* Home frames, receive frames, and shared ones: a window of 64 for each of
 	 * the first channels, beyond that they share. */
 	uint64_t shared = (uint64_t)channel_count * 64;
-	uint64_t frames, overhead;
+	uint64_t frames, overhead, bytes;
 
 	if (shared < 512)
 		shared = 512;
 	if (shared > 4096)
 		shared = 4096;
-	frames = channel_count + RECEIVE_FRAMES + shared;
+	frames = channel_count + receive_frames(channel_count, agent_count) + shared;
 	/* Rings, process slots, bitmaps: generous, they are small. */
 	overhead = channel_count * (UINT64_C(4096) + 8 * WINDOW_MAX_FRAMES) +
 	           PROCESSES_MAX * UINT64_C(16384) + channel_count * UINT64_C(64);
-	return frames * frame_bytes + overhead + (UINT64_C(8) << 20);
+	bytes = frames * frame_bytes + overhead + (UINT64_C(8) << 20);
+	/* Hugepages only back an arena of whole ones. */
+	return (bytes + HUGEPAGE_BYTES - 1) / HUGEPAGE_BYTES * HUGEPAGE_BYTES;
 }
 
 /* A TCP port of 127.0.0.1 that was free a moment ago; 0: none. */
@@ -158,15 +168,17 @@ static int write_config(const struct bench_options *options, const struct bench_
 	if (!file)
 		return -errno;
 	if (!arena_bytes)
-		arena_bytes = bench_agents_arena_bytes(options->frame_bytes, channel_count + 16);
+		arena_bytes = bench_agents_arena_bytes(options->frame_bytes, channel_count,
+		                                       agents->count);
 	fprintf(file, "[agent]\nnode=%s\nsocket=%s\n", agents->node[idx], agents->socket_path[idx]);
 	write_number(file, options, "agent", "cluster_id", options->cluster);
 	write_settings(file, options, "agent");
 	fprintf(file, "[arena]\n");
 	write_number(file, options, "arena", "size", arena_bytes);
 	write_number(file, options, "arena", "frame_size", options->frame_bytes);
-	write_number(file, options, "arena", "max_channels", channel_count + 16);
-	write_number(file, options, "arena", "receive_frames", RECEIVE_FRAMES);
+	write_number(file, options, "arena", "max_channels", channel_count);
+	write_number(file, options, "arena", "receive_frames",
+	             receive_frames(channel_count, agents->count));
 	write_number(file, options, "arena", "window_max", WINDOW_MAX_FRAMES);
 	write_number(file, options, "arena", "max_processes", PROCESSES_MAX);
 	write_settings(file, options, "arena");
@@ -327,6 +339,7 @@ int bench_agents_start(const struct bench_options *options, uint32_t channel_cou
 		         "%.96s/%s.sock", ret_agents->directory, agent_letters[i]);
 		ports[i] = free_port();
 	}
+	channel_count += SPARE_CHANNELS;
 	for (unsigned i = 0; i < ret_agents->count && rc == 0; i++)
 		rc = start_one(options, ret_agents, program, ports, channel_count, i, error);
 	if (rc)

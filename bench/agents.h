@@ -37,7 +37,8 @@ void bench_agents_stop(struct bench_agents *agents);
 /* 0, or -ECHILD with error when an agent that was started is gone. */
 int bench_agents_check(struct bench_agents *agents, char *error);
 
-/* Bytes of arena for that many channels. For tests. */
-uint64_t bench_agents_arena_bytes(uint64_t frame_bytes, uint32_t channel_count);
+/* Bytes of arena for that many channels, at one of so many agents. For tests. */
+uint64_t bench_agents_arena_bytes(uint64_t frame_bytes, uint32_t channel_count,
+                                  unsigned agent_count);
 
 #endif

@@ -40,7 +40,7 @@ void member_idle(struct member *member)
 
 		if (rc != SLU_OK && rc != -EINTR)
 			member_fail_channel(member, NULL, "wait", rc);
-		if (rc == SLU_OK && slu_set_recv(member->set, &frame) != SLU_AGAIN)
-			member_fail_channel(member, NULL, "receive", 0);
+		if (rc == SLU_OK && (rc = slu_set_recv(member->set, &frame)) != SLU_AGAIN)
+			member_fail_channel(member, frame.channel, "receive", rc);
 	}
 }

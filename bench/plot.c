@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define INTERVAL_S_MIN 0.002
+
 /* gnuplot strings in double quotes: a backslash escapes. */
 static void quote(const char *text, FILE *out)
 {
@@ -68,19 +70,22 @@ static void script_latency(const struct bench_histogram *latency, FILE *out)
 static void script_throughput(const struct bench_report *report, FILE *out)
 {
 	const struct bench_run *run = report->run;
+	const struct bench_sample *from = run->samples;
 
 	fputs("set xlabel 'time (s)'\nset ylabel 'GB/s'\nset yrange [0:*]\n$data << EOD\n", out);
 	for (size_t i = 1; i < run->sample_count; i++) {
-		const struct bench_sample *from = &run->samples[i - 1], *to = &run->samples[i];
+		const struct bench_sample *to = &run->samples[i];
 		double seconds = (double)(to->time_ns - from->time_ns) / 1e9;
 		double bytes =
 		        (double)(to->row_count - from->row_count) * report->options->row_bytes;
 
-		if (seconds > 0)
-			fprintf(out, "%.6f %.6f\n", (double)to->time_ns / 1e9,
-			        bytes / 1e9 / seconds);
+		/* Where the warm-up ends two looks are so close that a rate means nothing. */
+		if (seconds < INTERVAL_S_MIN)
+			continue;
+		fprintf(out, "%.6f %.6f\n", (double)to->time_ns / 1e9, bytes / 1e9 / seconds);
+		from = to;
 	}
-	fputs("EOD\nplot $data using 1:2 with steps linewidth 1.5\n", out);
+	fputs("EOD\nplot $data using 1:2 with fsteps linewidth 1.5\n", out);
 }
 
 void bench_plot_script(const struct bench_report *report, FILE *out)

@@ -457,8 +457,13 @@ static void percentiles_end_where_single_values_are_told_apart(void)
 
 static void an_arena_holds_home_receive_and_shared_frames(void)
 {
-	CU_ASSERT(bench_agents_arena_bytes(65536, 1) > (UINT64_C(1) + 256 + 512) * 65536);
-	CU_ASSERT(bench_agents_arena_bytes(8192, 10000) > UINT64_C(10000) * 8192);
+	uint64_t one = bench_agents_arena_bytes(65536, 1, 1);
+	uint64_t two = bench_agents_arena_bytes(65536, 1, 2);
+
+	CU_ASSERT(one > UINT64_C(512) * 65536);
+	CU_ASSERT(two > one);
+	CU_ASSERT_EQUAL(one % (2 << 20), 0);
+	CU_ASSERT(bench_agents_arena_bytes(8192, 10000, 2) > UINT64_C(20000) * 8192);
 }
 
 int main(void)
