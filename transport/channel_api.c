@@ -176,7 +176,7 @@ int slu_channel_recv(slu_channel *channel, struct slu_frame *ret_frame)
 		slu_channel_reset(channel, EBADMSG,
 		                  "the ring or a frame in the arena was overwritten");
 	if (r != SLU_OK)
-		return r;
+		return ended(channel, r);
 	channel->stalled = false;
 	channel->held_frames++;
 	frame = arena_frame(channel->endpoint->arena, frame_idx);
