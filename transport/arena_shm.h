@@ -117,22 +117,24 @@ struct chan_shm {
 	uint64_t query;      /* from the key, for statistics */
 	uint32_t motion, source, destination, reserved;
 
-	/* sender */
-	alignas(ARENA_CACHE_LINE) _Atomic uint64_t published_pos;
-	_Atomic uint64_t eos_pos;     /* 0: no EOS yet; else final position + 1 */
+	/* sender: what the receiver looks at, changed seldom ... */
+	alignas(ARENA_CACHE_LINE) _Atomic uint64_t
+	        eos_pos;              /* 0: no EOS yet; else final position + 1 */
 	_Atomic uint64_t tx_wake_pos; /* limit_pos that is worth a wake-up */
 	_Atomic uint32_t tx_wait;     /* 1: the sender wants credit */
 	uint32_t reserved_tx;
-	_Atomic uint64_t tx_bytes;
 	_Atomic uint64_t tx_stalls;
+	/* ... and with every frame, which nobody looks at on the data path */
+	alignas(ARENA_CACHE_LINE) _Atomic uint64_t published_pos;
+	_Atomic uint64_t tx_bytes;
 	_Atomic uint64_t tx_blocked_ns;
 
-	/* receiver */
+	/* receiver: likewise */
 	alignas(ARENA_CACHE_LINE) _Atomic uint64_t limit_pos; /* the sender may publish below it */
 	_Atomic uint64_t released_pos;                        /* frames given back */
 	_Atomic uint32_t stop;
 	_Atomic uint32_t window;
-	_Atomic uint64_t rx_frames;
+	alignas(ARENA_CACHE_LINE) _Atomic uint64_t rx_frames;
 	_Atomic uint64_t rx_bytes;
 	_Atomic uint64_t rx_stalls;
 	_Atomic uint64_t rx_blocked_ns;

@@ -164,7 +164,7 @@ void chan_tx_publish(struct chan_tx *tx, uint32_t frame_idx)
 	                      memory_order_release);
 	atomic_store_explicit(&shm->published_pos, pos + 1, memory_order_relaxed);
 	counter_add(&shm->tx_bytes, size_bytes);
-	port_notify(tx->port, atomic_load(&shm->rx_slot), tx->chan_idx);
+	port_notify(tx->port, &shm->rx_slot, tx->chan_idx);
 }
 
 void chan_tx_eos(struct chan_tx *tx)
@@ -174,7 +174,7 @@ void chan_tx_eos(struct chan_tx *tx)
 	tx->eos_sent = true;
 	/* W2 pairs with R2 in chan_rx_next: all slots before it */
 	atomic_store_explicit(&tx->shm->eos_pos, tx->pos + 1, memory_order_release);
-	port_notify(tx->port, atomic_load(&tx->shm->rx_slot), tx->chan_idx);
+	port_notify(tx->port, &tx->shm->rx_slot, tx->chan_idx);
 }
 
 void chan_tx_watch(struct chan_tx *tx, bool watch)
@@ -224,7 +224,8 @@ static uint32_t window_quantum(const struct chan_rx *rx)
 	return rx->window > 4 ? rx->window / 4 : 1;
 }
 
-static void rx_publish_limit(struct chan_rx *rx)
+/* any: a sender that waits is woken at whatever limit. */
+static void rx_publish_limit(struct chan_rx *rx, bool any)
 {
 	struct chan_shm *shm = rx->shm;
 
@@ -236,8 +237,8 @@ static void rx_publish_limit(struct chan_rx *rx)
 	atomic_store_explicit(&shm->limit_pos, rx->limit_pos, memory_order_release);
 	atomic_thread_fence(memory_order_seq_cst); /* before the look at tx_wait: tx_wait_begin */
 	if (atomic_load_explicit(&shm->tx_wait, memory_order_relaxed) &&
-	    rx->limit_pos >= atomic_load_explicit(&shm->tx_wake_pos, memory_order_relaxed))
-		port_notify(rx->port, atomic_load(&shm->tx_slot), rx->chan_idx);
+	    (any || rx->limit_pos >= atomic_load_explicit(&shm->tx_wake_pos, memory_order_relaxed)))
+		port_notify(rx->port, &shm->tx_slot, rx->chan_idx);
 }
 
 /* A sender that watches (the engine) promises what was given back to another
@@ -259,11 +260,12 @@ static void rx_before_empty(struct chan_rx *rx)
 	if ((rx->released_pos + rx->window > rx->limit_pos &&
 	     rx->limit_pos - rx->pos <= rx->window / 2) ||
 	    rx_watched(rx))
-		rx_publish_limit(rx);
+		rx_publish_limit(rx, true);
 	if (rx->limit_pos > rx->pos && atomic_load_explicit(&shm->tx_wait, memory_order_relaxed) &&
 	    atomic_load_explicit(&shm->tx_wake_pos, memory_order_relaxed) > rx->limit_pos)
-		port_notify(rx->port, atomic_load(&shm->tx_slot), rx->chan_idx);
+		port_notify(rx->port, &shm->tx_slot, rx->chan_idx);
 	rx->starved = true;
+	rx->dry = true;
 }
 
 static bool rx_slot_filled(const struct chan_rx *rx, uint64_t *ret_entry)
@@ -319,6 +321,7 @@ int chan_rx_next(struct chan_rx *rx, uint32_t *ret_frame_idx)
 	atomic_store_explicit(&frame->owner, FRAME_OWNER(FRAME_HELD, rx->port->slot),
 	                      memory_order_relaxed);
 	rx->pos++;
+	rx->dry = false;
 	counter_add(&rx->shm->rx_frames, 1);
 	counter_add(&rx->shm->rx_bytes, frame->wire.size_bytes);
 	*ret_frame_idx = frame_idx;
@@ -363,9 +366,10 @@ void chan_rx_release(struct chan_rx *rx, uint32_t frame_idx)
 	rx->released_pos++;
 	if (rx->released_pos >= rx->adapt_pos)
 		window_adapt(rx);
-	/* A sender without any other frame may wait for its home frame. */
-	if (home || rx->released_pos + rx->window >= rx->limit_pos + window_quantum(rx))
-		rx_publish_limit(rx);
+	/* A sender without any other frame may wait for its home frame; and who was
+	 * told "empty" may sleep next, so nothing must be held back from here on. */
+	if (home || rx->dry || rx->released_pos + rx->window >= rx->limit_pos + window_quantum(rx))
+		rx_publish_limit(rx, home || rx->dry);
 }
 
 void chan_rx_stop(struct chan_rx *rx)
@@ -375,7 +379,7 @@ void chan_rx_stop(struct chan_rx *rx)
 	rx->stopped = true;
 	/* W4 pairs with R4 in tx_state */
 	atomic_store_explicit(&rx->shm->stop, 1, memory_order_release);
-	port_notify(rx->port, atomic_load(&rx->shm->tx_slot), rx->chan_idx);
+	port_notify(rx->port, &rx->shm->tx_slot, rx->chan_idx);
 }
 
 bool chan_rx_poll(const struct chan_rx *rx)

@@ -42,6 +42,7 @@ struct chan_rx {
 	uint32_t window_max;
 	uint64_t stalls_seen; /* tx_stalls at the last adaptation */
 	bool starved;         /* ran empty since then */
+	bool dry;             /* nothing was there at the last look */
 	bool stopped;
 	uint64_t pos; /* next to take */
 	uint64_t released_pos;

@@ -77,6 +77,7 @@ static int frame_begin(slu_channel *channel)
 		return r;
 	channel->stalled = false;
 	channel->frame_idx = frame_idx;
+	writing(channel)->holder = SLOT_NONE; /* it may have come on a channel once */
 	channel->cursor.next = writing(channel)->payload;
 	channel->cursor.end = channel->cursor.next + channel->endpoint->arena->frame_capacity;
 	return SLU_OK;
@@ -249,8 +250,7 @@ int slu_channel_reset(slu_channel *channel, int error, const char *text)
 	         (unsigned long long)shm->query, shm->motion, shm->source, shm->destination);
 	chan_reset_write(sends ? &shm->tx_reset : &shm->rx_reset, error ? error : ECONNRESET,
 	                 reason);
-	port_notify(&endpoint->port, atomic_load(sends ? &shm->rx_slot : &shm->tx_slot),
-	            channel->chan_idx);
+	port_notify(&endpoint->port, sends ? &shm->rx_slot : &shm->tx_slot, channel->chan_idx);
 	return SLU_OK;
 }
 

@@ -68,7 +68,7 @@ static void agent_lost(slu_endpoint *endpoint)
 		struct chan_shm *shm = arena_chan(endpoint->arena, channel->chan_idx);
 
 		chan_reset_write(sends ? &shm->tx_reset : &shm->rx_reset, ENOTCONN, text);
-		port_notify(&endpoint->port, atomic_load(sends ? &shm->rx_slot : &shm->tx_slot),
+		port_notify(&endpoint->port, sends ? &shm->rx_slot : &shm->tx_slot,
 		            channel->chan_idx);
 		channel->event = true;
 		set_enqueue(channel);

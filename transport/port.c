@@ -63,21 +63,22 @@ static void ring(struct port *port, uint32_t slot)
 	        memory_order_relaxed);
 }
 
-void port_notify(struct port *port, uint32_t slot, uint32_t chan_idx)
+void port_notify(struct port *port, const _Atomic uint32_t *slot_now, uint32_t chan_idx)
 {
 	struct proc_shm *peer;
 	struct readyset ready;
+	uint32_t slot;
 
+	atomic_thread_fence(memory_order_seq_cst); /* the change before the looks below */
+	slot = atomic_load(slot_now);
 	/* A client may have scribbled over the slot number. */
 	if (slot >= port->arena->max_processes)
 		return;
 	peer = arena_proc(port->arena, slot);
 	readyset_init(&ready, peer->ready, port->arena->max_channels);
-	atomic_thread_fence(memory_order_seq_cst); /* the change before both looks below */
 	readyset_mark(&ready, chan_idx);
-	/* relaxed: ordered by the fence, or by mark's read-modify-writes */
-	if (atomic_load_explicit(&peer->sleeping, memory_order_relaxed) &&
-	    atomic_exchange(&peer->sleeping, 0))
+	/* seq_cst: a relaxed load may pass mark's read-modify-writes on ARM */
+	if (atomic_load(&peer->sleeping) && atomic_exchange(&peer->sleeping, 0))
 		ring(port, slot);
 }
 

@@ -38,9 +38,11 @@ int port_init(struct port *port, struct arena *arena, uint32_t slot, int doorbel
               int (*doorbell_find)(uint32_t slot, void *ctx), void *ctx);
 void port_fini(struct port *port);
 
-/* Tell the process in `slot` that something happened on channel chan_idx; the
- * caller has made the change visible with a release store and not yet fenced. */
-void port_notify(struct port *port, uint32_t slot, uint32_t chan_idx);
+/* Tell the process whose slot is in *slot, if there is one, that something
+ * happened on channel chan_idx; the caller has made the change visible with a
+ * release store and not yet fenced. *slot is read after the fence: who sees no
+ * slot yet is seen by the agent's ring when it writes one (tests/model/join.pml). */
+void port_notify(struct port *port, const _Atomic uint32_t *slot, uint32_t chan_idx);
 
 /* As port_notify, ringing whether or not the process says it sleeps. Agent. */
 void port_notify_always(struct port *port, uint32_t slot, uint32_t chan_idx);

@@ -49,6 +49,9 @@ static uint32_t take_word(const struct readyset *set, uint32_t word,
 	uint64_t bits = atomic_exchange(&set->words[word], 0);
 	uint32_t count = 0;
 
+	/* pairs with the publisher's fence: an exchange alone lets the looks at the
+	 * channels pass it on ARM */
+	atomic_thread_fence(memory_order_seq_cst);
 	for (; bits; bits &= bits - 1, count++)
 		visit(word * 64 + (uint32_t)__builtin_ctzll(bits), ctx);
 	return count;

@@ -8,12 +8,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 
 /* Up to so many members, looking at each beats keeping the ready set. */
 #define SET_SMALL         8u
-#define SPIN_BRIEF_NS     UINT64_C(500)
 #define SPIN_FAILURES_MAX 8u /* a failed spin for every 256 waits costs nothing */
+#define SPIN_SLICE_NS     (50 * SLU_NS_PER_US)
 #define SPINS_PER_CLOCK   32u
 
 static inline void cpu_relax(void)
@@ -223,44 +224,50 @@ static bool waiting_look(const struct waiting *waiting)
 	return waiting_poll(waiting);
 }
 
+/* One look after the other for about a microsecond. */
+static bool spin_briefly(const struct waiting *waiting)
+{
+	for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
+		if (waiting_poll(waiting)) {
+			counter_add(&waiting->endpoint->port.self->spins, 1);
+			return true;
+		}
+		cpu_relax();
+	}
+	return false;
+}
+
 static bool spin_until(const struct waiting *waiting, uint64_t end_ns)
 {
 	do {
-		for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
-			if (waiting_poll(waiting)) {
-				counter_add(&waiting->endpoint->port.self->spins, 1);
-				return true;
-			}
-			cpu_relax();
-		}
+		if (spin_briefly(waiting))
+			return true;
 	} while (clock_now_ns() < end_ns);
 	return false;
 }
 
 /*
  * Spinning pays when it ends in news. When it did not, the next 2, 4, ... waits
- * spin but for a moment and sleep: on a host with more processes than cores the
+ * sleep after a first moment: on a host with more processes than cores the
  * core goes to whoever has the data. Then it is tried again: two processes that
  * answer each other from two cores soon spin, and stay with it.
  */
 static bool spin(const struct waiting *waiting, uint64_t start_ns, uint64_t deadline_ns)
 {
 	slu_endpoint *endpoint = waiting->endpoint;
-	bool brief = endpoint->spin_skips > 0;
-	uint64_t end_ns = start_ns + (brief ? SPIN_BRIEF_NS : endpoint->spin_max_ns);
+	uint64_t end_ns = start_ns + endpoint->spin_max_ns;
 
-	if (endpoint->spin_max_ns == SLU_SPIN_NEVER)
+	if (endpoint->spin_skips) {
+		endpoint->spin_skips--;
 		return false;
+	}
 	if (spin_until(waiting, end_ns < deadline_ns ? end_ns : deadline_ns)) {
-		endpoint->spin_failures = endpoint->spin_skips = 0;
+		endpoint->spin_failures = 0;
 		return true;
 	}
-	if (brief)
-		endpoint->spin_skips--;
-	else if (endpoint->spin_failures < SPIN_FAILURES_MAX)
+	if (endpoint->spin_failures < SPIN_FAILURES_MAX)
 		endpoint->spin_failures++;
-	if (!brief)
-		endpoint->spin_skips = 1u << endpoint->spin_failures;
+	endpoint->spin_skips = 1u << endpoint->spin_failures;
 	return false;
 }
 
@@ -315,17 +322,17 @@ static int sleep_until_news(const struct waiting *waiting, uint64_t deadline_ns,
 	}
 }
 
-/* Never sleep; but look every millisecond at what only the kernel knows. */
+/* Never sleep; but now and then let another process of this core run, who may be
+ * the one waited for, and look at what only the kernel knows. */
 static int spin_always(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
 {
 	for (;;) {
-		uint64_t now_ns = clock_now_ns();
+		uint64_t slice_ns = clock_now_ns() + SPIN_SLICE_NS;
 		int r;
 
-		if (spin_until(waiting, now_ns + SLU_NS_PER_MS < deadline_ns
-		                                ? now_ns + SLU_NS_PER_MS
-		                                : deadline_ns))
+		if (spin_until(waiting, slice_ns < deadline_ns ? slice_ns : deadline_ns))
 			return SLU_OK;
+		sched_yield();
 		r = block(waiting->endpoint, 0, foreign_fd);
 		if (waiting_look(waiting))
 			return SLU_OK;
@@ -364,10 +371,23 @@ static void charge(const struct waiting *waiting, uint64_t blocked_ns)
 	            blocked_ns);
 }
 
+static int wait_long(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
+{
+	uint64_t spin_max_ns = waiting->endpoint->spin_max_ns;
+	uint64_t start_ns = clock_now_ns();
+	int r = SLU_OK;
+
+	if (spin_max_ns == SLU_SPIN_ALWAYS)
+		r = spin_always(waiting, deadline_ns, foreign_fd);
+	else if (spin_max_ns == SLU_SPIN_NEVER || !spin(waiting, start_ns, deadline_ns))
+		r = sleep_until_news(waiting, deadline_ns, foreign_fd);
+	charge(waiting, clock_now_ns() - start_ns);
+	return r;
+}
+
 static int wait_for(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
 {
 	slu_endpoint *endpoint = waiting->endpoint;
-	uint64_t start_ns;
 	int r = endpoint_check(endpoint);
 
 	if (r == -EPERM)
@@ -375,12 +395,9 @@ static int wait_for(const struct waiting *waiting, uint64_t deadline_ns, int for
 	if (!waiting_poll(waiting)) {
 		if (r < 0)
 			return r;
-		start_ns = clock_now_ns();
-		if (endpoint->spin_max_ns == SLU_SPIN_ALWAYS)
-			r = spin_always(waiting, deadline_ns, foreign_fd);
-		else if (!spin(waiting, start_ns, deadline_ns))
-			r = sleep_until_news(waiting, deadline_ns, foreign_fd);
-		charge(waiting, clock_now_ns() - start_ns);
+		/* The clock costs as much as news from another core: not at first. */
+		if (endpoint->spin_max_ns == SLU_SPIN_NEVER || !spin_briefly(waiting))
+			r = wait_long(waiting, deadline_ns, foreign_fd);
 	}
 	if (r < 0)
 		return waiting_poll(waiting) ? SLU_OK : r;

@@ -309,7 +309,7 @@ struct slu_channel_stats {
 	uint64_t frames;        /* published, or received */
 	uint64_t bytes;         /* payload of these */
 	uint64_t stalls;        /* times it had no credit, or nothing to receive */
-	uint64_t blocked_ns;    /* time in waits for this channel */
+	uint64_t blocked_ns;    /* time in waits that this channel ended, if over 1 us */
 	uint64_t in_flight;     /* frames published and not yet released */
 	uint32_t window_frames; /* current window */
 	uint32_t remote;        /* 1: the other end is on another host */
