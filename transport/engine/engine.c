@@ -16,8 +16,9 @@
 /* Frames kept back from promises beside one per session, in which the driver
  * receives what is sent again and will be dropped. */
 #define ENGINE_RESERVE_MIN 2u
-/* Timers are looked at no more often than this part of advertise_ns. */
-#define ENGINE_TICK_PART 16u
+/* Timers are looked at no more often than this part of session_retry_ns, the
+ * shortest time there is: with many channels a look is not for nothing. */
+#define ENGINE_TICK_PART 4u
 
 /* ---- what everybody needs ------------------------------------------------ */
 
@@ -260,7 +261,7 @@ static void engine_ready(uint32_t chan_idx, void *ctx)
 
 static void engine_timers(struct engine *engine)
 {
-	uint64_t tick_ns = engine->advertise_ns / ENGINE_TICK_PART;
+	uint64_t tick_ns = engine->session_retry_ns / ENGINE_TICK_PART;
 	struct lane *next;
 
 	if (engine->now_ns < engine->timer_ns)
@@ -372,4 +373,5 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret_stats)
 {
 	*ret_stats = engine->stats;
 	ret_stats->receive_frames_promised = engine->budget.promised;
+	ret_stats->ends_waiting = HASH_COUNT(engine->pendings);
 }

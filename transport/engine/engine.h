@@ -115,6 +115,7 @@ struct engine_stats {
 	uint64_t sessions_lost, credits_sent, channels_reset;
 	uint64_t protocol_errors; /* a peer said what it must not, on a session or not */
 	uint32_t channels, receive_frames_promised;
+	uint32_t ends_waiting; /* at peers, for their other end here, or remembered */
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret_stats);
 
