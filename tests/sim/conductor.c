@@ -165,7 +165,7 @@ static void on_down(void *ctx, uint32_t node_idx, uint32_t peer)
 	if (!node->alive)
 		return;
 	node->peers[peer].up = false;
-	node->peers[peer].dead_ns = world_now(world) + world->config.control_dead_ns;
+	node->peers[peer].dead_ns = world_now(world) + world->config.control_dead_ns[node_idx];
 	engine_peer_down(node->engine, peer, world_now(world));
 }
 

@@ -22,6 +22,12 @@ static void end_over(struct world *world, struct end *end, enum end_state state)
 	end->over_ns = world_now(world);
 }
 
+static void end_close(struct world *world, struct end *end)
+{
+	conductor_close(end_node(world, end), end, 0, NULL);
+	end_over(world, end, END_CLOSED);
+}
+
 static void end_reset_seen(struct world *world, struct end *end, int error)
 {
 	const char *text = chan_reset_text(arena_chan(end_node(world, end)->arena, end->chan_idx));
@@ -30,8 +36,26 @@ static void end_reset_seen(struct world *world, struct end *end, int error)
 		world_fail(world, "plan %u: the reason names no channel or host: \"%s\"",
 		           end->plan->id, text);
 	end->reset_error = error;
-	conductor_close(end_node(world, end), end, 0, NULL);
-	end_over(world, end, END_CLOSED);
+	end_close(world, end);
+}
+
+/* As slu_channel_reset() does, and then close, at once or when there is time. */
+static void end_reset(struct world *world, struct end *end)
+{
+	struct node *node = end_node(world, end);
+	struct chan_shm *shm = arena_chan(node->arena, end->chan_idx);
+	bool sends = end->direction == SLU_SEND;
+
+	chan_reset_write(sends ? &shm->tx_reset : &shm->rx_reset, ECANCELED,
+	                 "the query was cancelled");
+	port_notify(&node->ports[1 + end->todo->process], sends ? &shm->rx_slot : &shm->tx_slot,
+	            end->chan_idx);
+	if (!end->todo->reset_lingers) {
+		end_close(world, end);
+		return;
+	}
+	end->quits = true;
+	end->act_ns = world_now(world) + 2 * SLU_NS_PER_MS;
 }
 
 /* ---- frames -------------------------------------------------------------- */
@@ -75,22 +99,18 @@ static bool frame_is(const struct plan *plan, uint32_t seq, const struct frame_s
 
 static void sender_quit(struct world *world, struct end *end)
 {
-	struct node *node = end_node(world, end);
-	struct chan_shm *shm = arena_chan(node->arena, end->chan_idx);
-
 	end->reset_error = -ECANCELED;
-	if (end->todo->quit_resets)
-		chan_reset_write(&shm->tx_reset, ECANCELED, "the query was cancelled");
-	conductor_close(node, end, 0, NULL);
-	end_over(world, end, END_CLOSED);
+	if (end->todo->quit_resets && !end->quits)
+		end_reset(world, end);
+	else
+		end_close(world, end);
 }
 
 static void sender_close(struct world *world, struct end *end)
 {
 	chan_tx_eos(&end->tx);
 	end->eos = true;
-	conductor_close(end_node(world, end), end, 0, NULL);
-	end_over(world, end, END_CLOSED);
+	end_close(world, end);
 }
 
 static void sender_act(struct world *world, struct end *end)
@@ -153,25 +173,23 @@ static void receiver_close(struct world *world, struct end *end)
 		end_reset_seen(world, end, end->reset_error);
 		return;
 	}
-	conductor_close(end_node(world, end), end, 0, NULL);
-	end_over(world, end, END_CLOSED);
+	end_close(world, end);
 }
 
 /* Whether it goes on. */
 static bool receiver_quit(struct world *world, struct end *end)
 {
-	struct node *node = end_node(world, end);
-
+	if (end->quits) {
+		end_close(world, end);
+		return false;
+	}
 	if (end->stopped)
 		return true;
 	end->stopped = true;
 	if (end->todo->quit_resets) {
-		chan_reset_write(&arena_chan(node->arena, end->chan_idx)->rx_reset, ECANCELED,
-		                 "the query was cancelled");
 		while (end->held_count)
 			receiver_release(world, end);
-		conductor_close(node, end, 0, NULL);
-		end_over(world, end, END_CLOSED);
+		end_reset(world, end);
 		return false;
 	}
 	chan_rx_stop(&end->rx);

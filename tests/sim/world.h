@@ -29,6 +29,7 @@ struct end_plan {
 	uint64_t think_ns;    /* between two frames */
 	uint32_t quit_frames; /* after so many it quits; UINT32_MAX: it does not */
 	bool quit_resets;     /* quits by RESET; else a sender just closes, a receiver stops */
+	bool reset_lingers;   /* and closes only a while after that */
 	bool stop_lingers;    /* a receiver that stopped waits for the end */
 	uint32_t held_max;    /* receiver: frames it holds at once, 1 .. WORLD_HELD_MAX */
 };
@@ -53,6 +54,7 @@ struct end {
 	int reset_error;
 	bool eos;     /* sent or received */
 	bool stopped; /* the receiver wanted no more, and this end knows */
+	bool quits;   /* has reset its channel, and only closes yet */
 	bool waits;   /* only its ready bit makes it look again */
 	uint64_t act_ns;
 	uint64_t over_ns; /* when it knew that it was over */
@@ -105,7 +107,8 @@ struct world_config {
 	uint32_t bulk_sessions;
 	uint32_t receive_frames, shared_frames, window_slots;
 	uint64_t session_retry_ns, peer_timeout_ns, advertise_ns;
-	uint64_t control_dead_ns; /* a peer without a control connection is dead after it */
+	/* By node: a peer without a control connection for so long is dead. */
+	uint64_t control_dead_ns[WORLD_NODES_MAX];
 	uint64_t rendezvous_ns;
 };
 
