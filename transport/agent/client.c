@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CLIENT_MESSAGES_BURST 32
+#define CLIENTS_OBSERVERS_MAX 16u
 
 static struct client *client_of(struct member *member)
 {
@@ -251,7 +252,13 @@ static void client_observe(struct client *client)
 		client_reject(client, -ENOTSUP, "the agent could not open its arena for readers");
 		return;
 	}
+	if (clients->observer_count >= CLIENTS_OBSERVERS_MAX) {
+		client_reject(client, -EUSERS, "as many observe as may");
+		return;
+	}
+	client_uncount(client);
 	client->state = CLIENT_OBSERVING;
+	clients->observer_count++;
 	deadlines_clear(&clients->config.loop->deadlines, &client->deadline);
 	client_send_attached(client, SLOT_NONE, &clients->observer_arena_fd, 1);
 }

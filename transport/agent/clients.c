@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CLIENTS_GUESTS_MAX      64u /* connections that are not attached, observers among them */
-#define CLIENTS_STRANGERS_MAX   16u /* of users whom the agent does not serve */
+#define CLIENTS_GUESTS_MAX      128u                 /* connections that have not greeted yet */
+#define CLIENTS_STRANGERS_MAX   16u                  /* of users whom the agent does not serve */
 #define CLIENT_GREETING_NS      (5 * SLU_NS_PER_S)   /* to say ATTACH or OBSERVE */
 #define CLIENT_DYING_NS         (50 * SLU_NS_PER_MS) /* between socket and process end */
 #define CLIENTS_ACCEPT_AGAIN_NS (200 * SLU_NS_PER_MS)
@@ -46,13 +46,28 @@ void client_uncount(struct client *client)
 {
 	struct clients *clients = client->clients;
 
-	if (client->state == CLIENT_STRANGER)
+	switch (client->state) {
+	case CLIENT_STRANGER:
 		clients->stranger_count--;
-	else if (client->state == CLIENT_GUEST || client->state == CLIENT_OBSERVING)
+		break;
+	case CLIENT_GUEST:
 		clients->guest_count--;
-	else if (client->state != CLIENT_DEAD)
+		if (clients->accept_full)
+			loop_rewatch(clients->config.loop, &clients->listener, EPOLLIN);
+		clients->accept_full = false;
+		break;
+	case CLIENT_OBSERVING:
+		clients->observer_count--;
+		break;
+	case CLIENT_MEMBER:
+	case CLIENT_DYING:
+	case CLIENT_LEFT:
 		arena_count_set(clients->config.arena, ARENA_PROCESSES_ATTACHED,
 		                --clients->member_count);
+		break;
+	case CLIENT_DEAD:
+		break;
+	}
 }
 
 /* Nothing of it is left but the struct, until the end of the round. */
@@ -229,8 +244,7 @@ static void client_arrive(struct clients *clients, int socket_fd)
 	if (!client || getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		goto err_close;
 	served = user_is_served(clients->config.agent, peer.uid);
-	if (served ? clients->guest_count >= CLIENTS_GUESTS_MAX
-	           : clients->stranger_count >= CLIENTS_STRANGERS_MAX)
+	if (!served && clients->stranger_count >= CLIENTS_STRANGERS_MAX)
 		goto err_close;
 	client->clients = clients;
 	client->uid = peer.uid;
@@ -286,7 +300,15 @@ static void clients_accept(struct loop_source *source, uint32_t epoll_events)
 	struct clients *clients = CONTAINER_OF(source, struct clients, listener);
 
 	for (int i = 0; i < CLIENTS_ACCEPT_BURST; i++) {
-		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
+
+		if (clients->guest_count >= CLIENTS_GUESTS_MAX) {
+			/* A crowd waits in the queue of the socket; nobody is sent away. */
+			clients->accept_full = true;
+			loop_rewatch(clients->config.loop, source, 0);
+			return;
+		}
+		fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
 			clients->accept_failed = false;

@@ -45,14 +45,15 @@ struct clients {
 	struct client_list all;
 	struct client_list failed; /* to be dropped at the end of the round */
 	struct client_list dead;   /* to be freed then */
-	uint32_t stranger_count, guest_count, member_count;
+	uint32_t stranger_count, guest_count, observer_count, member_count;
 	int observer_arena_fd; /* read-only */
 
 	char *socket_path;
 	int lock_fd;
 	struct loop_source listener;
 	struct deadline accept_again;
-	bool accept_failed; /* and that is logged */
+	bool accept_failed; /* for want of descriptors; and that is logged */
+	bool accept_full;   /* so many have not greeted yet that more have to wait */
 };
 
 /* Takes the socket: -EADDRINUSE when another agent serves it, else the errno of
