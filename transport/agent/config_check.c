@@ -36,7 +36,7 @@ static int check_arena(const struct config *config, char *error)
 	        .frame_bytes = (uint32_t)arena->frame_size_bytes,
 	        .max_channels = arena->max_channels,
 	        .receive_frames = arena->receive_frames,
-	        .max_processes = arena->max_processes,
+	        .max_processes = arena->max_processes + config->agent.poller_count,
 	        .window_slots = arena->window_max_frames,
 	        .pollers = config->agent.poller_count,
 	};
