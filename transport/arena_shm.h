@@ -165,6 +165,7 @@ enum proc_state { PROC_FREE = 0, PROC_ATTACHED };
  *            publisher that rings clear it
  * cache[]    owner puts; owner and thieves     -            acq_rel exchange
  *            take
+ * rotor      owner                             -            relaxed
  * counters   owner                             statistics   relaxed
  *
  * The ready set (readyset.h) follows the struct.
@@ -184,6 +185,7 @@ struct proc_shm {
 
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t
 	        cache[PROC_CACHE_FRAMES]; /* frame + 1; 0: empty */
+	_Atomic uint32_t rotor;           /* where to look for a free frame next */
 
 	alignas(ARENA_CACHE_LINE) _Atomic uint64_t ready[];
 };

@@ -49,29 +49,59 @@ static void region_free(const struct arena *arena, const struct region *region, 
 	region_mark(region, frame_idx);
 }
 
-/* Lowest first, so that few frames stay in the caches of the CPU. */
-static uint32_t region_take(const struct arena *arena, const struct region *region, uint32_t slot)
+/* A frame among the marked bits of one word that mask lets through. */
+static uint32_t word_take(const struct arena *arena, const struct region *region, uint32_t word,
+                          uint64_t mask, uint32_t slot)
 {
-	for (uint32_t w = 0; w < (region->count + 63) / 64; w++) {
-		uint64_t bits;
+	_Atomic uint64_t *bitmap = &region->bitmap[word];
+	uint64_t bits;
 
-		/* relaxed: a hint; the owner word decides */
-		while ((bits = atomic_load_explicit(&region->bitmap[w], memory_order_relaxed))) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(bits);
-			uint64_t mask = UINT64_C(1) << bit;
-			uint32_t frame_idx = region->first + w * 64 + bit;
+	/* relaxed: a hint; the owner word decides */
+	while ((bits = atomic_load_explicit(bitmap, memory_order_relaxed) & mask)) {
+		uint32_t bit = (uint32_t)__builtin_ctzll(bits);
+		uint64_t taken = UINT64_C(1) << bit;
+		uint32_t frame_idx = region->first + word * 64 + bit;
 
-			if (!(atomic_fetch_and_explicit(&region->bitmap[w], ~mask,
-			                                memory_order_acquire) &
-			      mask))
-				continue;
-			if (frame_idx < region->first + region->count &&
-			    owner_change(owner_of(arena, frame_idx), FRAME_OWNER(FRAME_FREE, 0),
-			                 FRAME_OWNER(FRAME_HELD, slot)))
-				return frame_idx;
-		}
+		if (!(atomic_fetch_and_explicit(bitmap, ~taken, memory_order_acquire) & taken))
+			continue;
+		if (frame_idx < region->first + region->count &&
+		    owner_change(owner_of(arena, frame_idx), FRAME_OWNER(FRAME_FREE, 0),
+		                 FRAME_OWNER(FRAME_HELD, slot)))
+			return frame_idx;
 	}
 	return FRAME_NONE;
+}
+
+/*
+ * Round and round through the first ROTATION_BYTES: a frame just read lies in the
+ * private cache of the reader's core, from where it is slow to get back; after a
+ * rotation it has moved to the cache that all cores share. Not through the whole
+ * region: that would go by way of memory. (Writing and reading 64 KiB frames from
+ * two cores was two to three times as fast so than with the lowest free frame.)
+ */
+#define ROTATION_BYTES (UINT32_C(8) << 20)
+
+static uint32_t region_take(const struct arena *arena, const struct region *region, uint32_t slot)
+{
+	/* relaxed: a hint of the slot's own */
+	_Atomic uint32_t *rotor = &arena_proc(arena, slot)->rotor;
+	uint32_t bit = atomic_load_explicit(rotor, memory_order_relaxed);
+	uint32_t words = (region->count + 63) / 64;
+	uint32_t rotation = ROTATION_BYTES / arena->frame_bytes / 64;
+	uint32_t frame_idx = FRAME_NONE;
+
+	rotation = rotation < 1 ? 1 : rotation;
+	rotation = rotation < words ? rotation : words;
+	bit %= rotation * 64;
+	/* the rest of a word, the other words, and what of the first was left out */
+	for (uint32_t i = 0; frame_idx == FRAME_NONE && i <= rotation; i++)
+		frame_idx = word_take(arena, region, (bit / 64 + i) % rotation,
+		                      i ? UINT64_MAX : UINT64_MAX << bit % 64, slot);
+	if (frame_idx != FRAME_NONE)
+		atomic_store_explicit(rotor, frame_idx - region->first + 1, memory_order_relaxed);
+	for (uint32_t w = rotation; frame_idx == FRAME_NONE && w < words; w++)
+		frame_idx = word_take(arena, region, w, UINT64_MAX, slot);
+	return frame_idx;
 }
 
 /* From the cache of process `from`, which may be the taker itself. */
