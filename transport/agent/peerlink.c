@@ -399,6 +399,7 @@ void peerlink_peer_get(const struct peerlink *pl, uint32_t peer_idx, struct peer
 	        .heard_ns = peer->heard_ns,
 	        .rtt_ns = peer->rtt_ns,
 	        .queued_bytes = peer->up ? conn_queued_bytes(peer->up) : 0,
+	        .reason = peer->reason,
 	};
 }
 

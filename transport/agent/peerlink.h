@@ -112,6 +112,8 @@ struct peerlink_peer {
 	uint64_t heard_ns;   /* when it was last heard from, while known */
 	uint64_t rtt_ns;     /* of the last PING; 0: none yet */
 	size_t queued_bytes; /* not yet written */
+	const char *reason;  /* why it is not up, as far as this side knows; else "".
+	                        Borrowed until the next peerlink_process() */
 };
 void peerlink_peer_get(const struct peerlink *peerlink, uint32_t peer,
                        struct peerlink_peer *ret_peer);

@@ -35,9 +35,10 @@ struct peer {
 	uint64_t heard_ns;
 	uint64_t ping_ns; /* stamp of the last PING */
 	uint64_t rtt_ns;
-	uint64_t quiet_until_ns;            /* no line about a failed attempt before */
-	char reason[PEER_STREAM_ERROR_MAX]; /* why it went down, or an attempt failed;
-	                                       the same one is logged once */
+	char reason[PEER_STREAM_ERROR_MAX]; /* why it went down, or an attempt failed */
+	char logged[PEER_STREAM_ERROR_MAX]; /* the last one that got a line: it gets one once */
+	uint32_t line_count;                /* about failed attempts */
+	uint64_t line_reset_ns;             /* when to count anew */
 };
 
 struct listener {

@@ -14,18 +14,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Attempts that fail for different reasons in turn get a line this often. */
-#define PEER_QUIET_NS (60 * SLU_NS_PER_S)
+/* Attempts may fail for two reasons in turn, for ever: after some lines there are
+ * no more for a while. The first is often only that the other agent starts later,
+ * so it must not hide the second. */
+#define PEER_LINES_MAX      4u
+#define PEER_LINES_RESET_NS (60 * SLU_NS_PER_S)
 
 /* A second line with the same reason tells nothing: true when it is a new one. */
 static bool peer_reason_is_new(struct peer *peer, const char *reason, uint64_t now_ns)
 {
-	bool is_new = strcmp(peer->reason, reason) != 0 && now_ns >= peer->quiet_until_ns;
+	if (now_ns >= peer->line_reset_ns)
+		peer->line_count = 0;
+	if (strcmp(peer->logged, reason) == 0 || peer->line_count == PEER_LINES_MAX)
+		return false;
+	peer->line_count++;
+	peer->line_reset_ns = now_ns + PEER_LINES_RESET_NS;
+	return true;
+}
 
+/* What is logged in any case. */
+static void peer_reason_set(struct peer *peer, const char *reason)
+{
 	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
-	if (is_new)
-		peer->quiet_until_ns = now_ns + PEER_QUIET_NS;
-	return is_new;
+	snprintf(peer->logged, sizeof(peer->logged), "%s", reason);
+	peer->line_count = 0;
 }
 
 static void peer_redial(struct peerlink *pl, struct peer *peer, uint64_t now_ns)
@@ -60,8 +72,7 @@ void peerlink_peer_died(struct peerlink *pl, uint32_t peer_idx, const char *reas
 	pl->stats.deaths++;
 	log_event(LOG_LEVEL_ERROR, "peer_dead", "peer=%s reason=\"%s\"", peer->config->name,
 	          reason);
-	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
-	peer->quiet_until_ns = now_ns;
+	peer_reason_set(peer, reason);
 	pl->callbacks.peer_dead(peer_idx, reason, pl->callbacks.ctx);
 }
 
@@ -99,7 +110,7 @@ void peerlink_peer_came_up(struct peerlink *pl, struct conn *conn, uint32_t peer
 	peer->heard_ns = now_ns;
 	peer->redial_ns = UINT64_MAX;
 	peer->backoff_ns = PEERLINK_BACKOFF_NS_MIN;
-	peer->reason[0] = '\0';
+	peer_reason_set(peer, "");
 	peerlink_timer(pl, now_ns + pl->config->agent.peer_timeout_ns);
 	pl->stats.ups++;
 	log_event(LOG_LEVEL_INFO, "peer_up", "peer=%s address=%s generation=%" PRIx64 " resumed=%s",
@@ -117,8 +128,7 @@ void peerlink_peer_went_down(struct peerlink *pl, uint32_t peer_idx, const char 
 	pl->stats.downs++;
 	log_event(LOG_LEVEL_WARNING, "peer_down", "peer=%s reason=\"%s\"", peer->config->name,
 	          reason);
-	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
-	peer->quiet_until_ns = now_ns;
+	peer_reason_set(peer, reason);
 	pl->callbacks.peer_down(peer_idx, reason, pl->callbacks.ctx);
 }
 
@@ -130,10 +140,13 @@ void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, const cha
 	peer->dial = NULL;
 	peer_redial(pl, peer, now_ns);
 	pl->stats.refused++;
-	if (peer_reason_is_new(peer, reason, now_ns))
-		log_event(LOG_LEVEL_WARNING, "peer_connect_failed",
-		          "peer=%s address=%s:%s reason=\"%s\"", peer->config->name,
-		          peer->config->address.host, peer->config->address.port, reason);
+	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
+	if (!peer_reason_is_new(peer, reason, now_ns))
+		return;
+	snprintf(peer->logged, sizeof(peer->logged), "%s", reason);
+	log_event(LOG_LEVEL_WARNING, "peer_connect_failed", "peer=%s address=%s:%s reason=\"%s\"",
+	          peer->config->name, peer->config->address.host, peer->config->address.port,
+	          reason);
 }
 
 /* Connect to one address; failing at once is reported as a failed attempt. */

@@ -238,6 +238,19 @@ void peer_stream_close(struct peer_stream *stream)
 	stream->fd = -1;
 }
 
+/* What to look at when a handshake fails for a reason that only TLS knows. */
+static const char *stream_tls_hint(const struct peer_stream *stream, int reason)
+{
+	const struct peer_tls *tls = SSL_get_app_data(stream->ssl);
+
+	if (SSL_is_init_finished(stream->ssl))
+		return "";
+	if (tls->auth == CONFIG_AUTH_PSK)
+		return "; auth, psk_identity and the key in psk_file must be the same on both "
+		       "sides";
+	return reason == SSL_R_WRONG_VERSION_NUMBER ? "; auth must be the same on both sides" : "";
+}
+
 /* What an SSL call that did not succeed means. result is what it returned. */
 static int stream_tls_result(struct peer_stream *stream, int result, char *error)
 {
@@ -267,8 +280,9 @@ static int stream_tls_result(struct peer_stream *stream, int result, char *error
 			snprintf(error, PEER_STREAM_ERROR_MAX, "TLS: certificate: %s",
 			         X509_verify_cert_error_string(SSL_get_verify_result(stream->ssl)));
 		else
-			snprintf(error, PEER_STREAM_ERROR_MAX, "TLS: %s",
-			         reason ? reason : "failed");
+			snprintf(error, PEER_STREAM_ERROR_MAX, "TLS: %s%s",
+			         reason ? reason : "failed",
+			         stream_tls_hint(stream, ERR_GET_REASON(code)));
 		ERR_clear_error();
 		return -EPROTO;
 	}

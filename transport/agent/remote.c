@@ -95,10 +95,13 @@ static void remote_expire(struct deadline *deadline, uint64_t now_ns)
 	struct entry *entry = ENTRY_OF(deadline, deadline);
 	struct remote *remote = entry->owner;
 	char name[ENTRY_NAME_BYTES], text[CHAN_REASON_BYTES];
+	struct peerlink_peer peer;
 
+	peerlink_peer_get(remote->peerlink, entry->far.peer, &peer);
 	entry_name(&entry->key, name);
-	snprintf(text, sizeof(text), "%s is not connected to node %s; %s waited %.1f s",
-	         remote->config.config->agent.node, peer_name(remote, entry->far.peer), name,
+	snprintf(text, sizeof(text), "%s is not connected to node %s%s%.150s%s; %s waited %.1f s",
+	         remote->config.config->agent.node, peer_name(remote, entry->far.peer),
+	         peer.reason[0] ? " (" : "", peer.reason, peer.reason[0] ? ")" : "", name,
 	         (double)entry->timeout_ns / (double)SLU_NS_PER_S);
 	log_event(LOG_LEVEL_WARNING, "channel_timeout", "reason=\"%s\"", text);
 	entry_unlist(remote, entry);
