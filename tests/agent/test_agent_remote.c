@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_agent_remote.c - channels between two agents as conductors arrange them:
+ * hosts that come later, stop, die and come back. */
+#include "tests/agent/agent_fixture.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <sluice/sluice.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AGENT_LINES "allow_users = 0\npeer_timeout = 2s\nkeepalive = 200ms\n"
+
+static struct agent_fixture hosts[2]; /* a, b */
+static char controls[2][96], peers[2][96];
+static slu_endpoint *ends[2];
+static uint64_t query;
+
+/* Neither runs yet. */
+static void prepare(void)
+{
+	unsigned ports[2] = {agent_fixture_free_port(), agent_fixture_free_port()};
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(controls[i], sizeof(controls[i]), "listen = 127.0.0.1:%u\nauth = none\n",
+		         ports[i]);
+		snprintf(peers[i], sizeof(peers[i]), "[peer %s]\naddress = 127.0.0.1:%u\n",
+		         i == 0 ? "b" : "a", ports[!i]);
+		ends[i] = NULL;
+	}
+	memset(hosts, 0, sizeof(hosts));
+	query++;
+}
+
+static void attach(int host)
+{
+	struct slu_attach_options options = {.socket_path = hosts[host].socket_path,
+	                                     .cluster = AGENT_FIXTURE_CLUSTER,
+	                                     .name = host == 0 ? "on a" : "on b"};
+
+	CU_ASSERT_EQUAL_FATAL(slu_endpoint_attach(&options, &ends[host]), 0);
+}
+
+static void start(int host, const char *agent)
+{
+	struct agent_fixture_options options = {.node = host == 0 ? "a" : "b",
+	                                        .agent = agent,
+	                                        .control = controls[host],
+	                                        .peers = peers[host]};
+
+	CU_ASSERT_EQUAL_FATAL(agent_fixture_start(&hosts[host], &options), 0);
+	attach(host);
+}
+
+static void start_both(void)
+{
+	prepare();
+	start(0, AGENT_LINES);
+	start(1, AGENT_LINES);
+}
+
+static void stop(void)
+{
+	for (int i = 0; i < 2; i++) {
+		slu_endpoint_detach(ends[i]);
+		if (hosts[i].pid)
+			CU_ASSERT_EQUAL(agent_fixture_stop(&hosts[i]), 0);
+		agent_fixture_end(&hosts[i]);
+	}
+}
+
+/* One end on that host; the other is on the other. */
+static slu_channel *open_end(int host, enum slu_direction direction, uint64_t timeout_ns)
+{
+	struct slu_open_options options = {
+	        .key = {.cluster = AGENT_FIXTURE_CLUSTER, .query = query, .motion = 1},
+	        .direction = direction,
+	        .peer = host == 0 ? "b" : "a",
+	        .rendezvous_timeout_ns = timeout_ns,
+	};
+	slu_channel *channel = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(slu_channel_open(ends[host], &options, &channel), 0);
+	return channel;
+}
+
+static int send_byte(slu_channel *channel, uint8_t byte)
+{
+	void *data;
+	size_t room;
+	int result;
+
+	while ((result = slu_channel_acquire(channel, &data, &room)) == SLU_AGAIN)
+		slu_channel_wait(channel, UINT64_MAX, -1);
+	if (result != SLU_OK)
+		return result;
+	*(uint8_t *)data = byte;
+	return slu_channel_commit(channel, 1, 0);
+}
+
+static int sender_result(slu_channel *channel)
+{
+	int result = SLU_OK;
+
+	while (result == SLU_OK)
+		result = send_byte(channel, 0);
+	return result;
+}
+
+/* The byte of the next frame; SLU_EOS + 1000; or a negative result. */
+static int receive_byte(slu_channel *channel)
+{
+	struct slu_frame frame;
+	int result;
+
+	while ((result = slu_channel_recv(channel, &frame)) == SLU_AGAIN)
+		slu_channel_wait(channel, UINT64_MAX, -1);
+	if (result != SLU_OK)
+		return result < 0 ? result : result + 1000;
+	result = *(const uint8_t *)frame.data;
+	slu_frame_release(&frame);
+	return result;
+}
+
+static void assert_reason(slu_channel *channel, const char *words)
+{
+	if (!strstr(slu_channel_reason(channel), words))
+		fprintf(stderr, "\nnot \"%s\" in \"%s\"\n", words, slu_channel_reason(channel));
+	CU_ASSERT_PTR_NOT_NULL(strstr(slu_channel_reason(channel), words));
+}
+
+/* One byte from host to host and its end. */
+static void assert_moves(int from)
+{
+	slu_channel *tx, *rx;
+
+	query++;
+	tx = open_end(from, SLU_SEND, 0);
+	rx = open_end(!from, SLU_RECV, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 7), 0);
+	CU_ASSERT_EQUAL(slu_channel_eos(tx), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 7);
+	CU_ASSERT_EQUAL(receive_byte(rx), 1000 + SLU_EOS);
+	slu_channel_close(rx);
+	slu_channel_close(tx);
+}
+
+static void delivers_to_a_host_that_starts_after_the_sender_has_left(void)
+{
+	slu_channel *tx, *rx;
+
+	prepare();
+	start(0, AGENT_LINES);
+	tx = open_end(0, SLU_SEND, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 5), 0);
+	CU_ASSERT_EQUAL(slu_channel_eos(tx), 0);
+	slu_channel_close(tx);
+	start(1, AGENT_LINES);
+	rx = open_end(1, SLU_RECV, 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 5);
+	CU_ASSERT_EQUAL(receive_byte(rx), 1000 + SLU_EOS);
+	stop();
+}
+
+static void stops_a_sender_on_a_host_that_starts_after_the_receiver_has_left(void)
+{
+	slu_channel *tx;
+
+	prepare();
+	start(0, AGENT_LINES);
+	slu_channel_close(open_end(0, SLU_RECV, 0));
+	start(1, AGENT_LINES);
+	tx = open_end(1, SLU_SEND, 0);
+	CU_ASSERT_EQUAL(sender_result(tx), SLU_STOPPED);
+	stop();
+}
+
+static void moves_what_waited_for_its_host_on_both_sides(void)
+{
+	slu_channel *tx, *rx;
+
+	prepare();
+	start(1, AGENT_LINES);
+	rx = open_end(1, SLU_RECV, 0);
+	start(0, AGENT_LINES);
+	tx = open_end(0, SLU_SEND, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 5), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 5);
+	stop();
+}
+
+static void gives_up_on_a_host_that_does_not_start(void)
+{
+	slu_channel *rx, *tx;
+
+	prepare();
+	start(0, AGENT_LINES);
+	rx = open_end(0, SLU_RECV, 50000000);
+	CU_ASSERT_EQUAL(receive_byte(rx), -ETIMEDOUT);
+	assert_reason(rx, "a is not connected to node b");
+	query++;
+	tx = open_end(0, SLU_SEND, 50000000);
+	CU_ASSERT_EQUAL(sender_result(tx), -ETIMEDOUT);
+	stop();
+}
+
+static void gives_up_on_an_end_that_does_not_come(void)
+{
+	slu_channel *rx;
+
+	start_both();
+	assert_moves(0);
+	query++;
+	rx = open_end(1, SLU_RECV, 50000000);
+	CU_ASSERT_EQUAL(receive_byte(rx), -ETIMEDOUT);
+	assert_reason(rx, "sender");
+	stop();
+}
+
+static void refuses_a_second_end_of_the_same_kind(void)
+{
+	struct slu_open_options options = {
+	        .key = {.cluster = AGENT_FIXTURE_CLUSTER}, .direction = SLU_SEND, .peer = "b"};
+	slu_channel *channel;
+
+	start_both();
+	assert_moves(0);
+	CU_ASSERT_EQUAL(slu_channel_open(ends[0], &options, &channel), 0);
+	CU_ASSERT_EQUAL(slu_channel_open(ends[0], &options, &channel), -EEXIST);
+	CU_ASSERT_PTR_NOT_NULL(strstr(slu_endpoint_error(ends[0]), "to node b"));
+	stop();
+}
+
+static void tells_the_other_host_that_it_stops(void)
+{
+	slu_channel *tx, *rx;
+
+	start_both();
+	tx = open_end(0, SLU_SEND, 0);
+	rx = open_end(1, SLU_RECV, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 5), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 5);
+	CU_ASSERT_EQUAL(agent_fixture_stop(&hosts[0]), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), -ENOTCONN);
+	assert_reason(rx, "the agent on a is stopping");
+	CU_ASSERT_EQUAL(sender_result(tx), -ENOTCONN);
+	stop();
+}
+
+static void serves_again_after_the_other_host_was_killed_and_restarted(void)
+{
+	slu_channel *tx, *rx;
+
+	start_both();
+	tx = open_end(0, SLU_SEND, 0);
+	rx = open_end(1, SLU_RECV, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 5), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 5);
+	agent_fixture_kill(&hosts[0]);
+	CU_ASSERT_TRUE(receive_byte(rx) < 0);
+	assert_reason(rx, "a");
+	CU_ASSERT_EQUAL(sender_result(tx), -ENOTCONN);
+	slu_channel_close(rx);
+	slu_endpoint_detach(ends[0]);
+	CU_ASSERT_EQUAL_FATAL(agent_fixture_restart(&hosts[0]), 0);
+	attach(0);
+	assert_moves(0);
+	assert_moves(1);
+	stop();
+}
+
+static void uses_as_many_pollers_as_both_hosts_have(void)
+{
+	prepare();
+	start(0, AGENT_LINES "pollers = 3\n");
+	start(1, AGENT_LINES "pollers = 2\n");
+	for (int i = 0; i < 20; i++)
+		assert_moves(i % 2);
+	stop();
+}
+
+static void refuses_a_host_with_another_driver(void)
+{
+	struct agent_fixture_options options = {.node = "b", .agent = AGENT_LINES};
+
+	prepare();
+	start(0, AGENT_LINES);
+	options.control = controls[1];
+	options.peers = peers[1];
+	options.driver = "name = loop\n";
+	/* loop is for one process: an agent with it cannot start, or is refused */
+	if (agent_fixture_start(&hosts[1], &options) == 0) {
+		slu_channel *rx = open_end(0, SLU_RECV, 500000000);
+
+		CU_ASSERT_EQUAL(receive_byte(rx), -ETIMEDOUT);
+		CU_ASSERT_TRUE(agent_fixture_logged(&hosts[0], "loop"));
+	}
+	stop();
+}
+
+int main(void)
+{
+	static const struct unit_test tests[] = {
+	        UNIT_TEST(delivers_to_a_host_that_starts_after_the_sender_has_left),
+	        UNIT_TEST(stops_a_sender_on_a_host_that_starts_after_the_receiver_has_left),
+	        UNIT_TEST(moves_what_waited_for_its_host_on_both_sides),
+	        UNIT_TEST(gives_up_on_a_host_that_does_not_start),
+	        UNIT_TEST(gives_up_on_an_end_that_does_not_come),
+	        UNIT_TEST(refuses_a_second_end_of_the_same_kind),
+	        UNIT_TEST(tells_the_other_host_that_it_stops),
+	        UNIT_TEST(serves_again_after_the_other_host_was_killed_and_restarted),
+	        UNIT_TEST(uses_as_many_pollers_as_both_hosts_have),
+	        UNIT_TEST(refuses_a_host_with_another_driver),
+	        {NULL, NULL},
+	};
+
+	return unit_run("agent_remote", tests);
+}
