@@ -20,6 +20,26 @@
 typedef uint64_t row_word __attribute__((may_alias));
 typedef uint64_t row_vector __attribute__((vector_size(32), aligned(8), may_alias));
 
+/*
+ * Rows to come are fetched this far ahead. The lines of a frame lie in the cache
+ * of the process that had it last, and a core asks for them one store after the
+ * other if it is not told of the next ones; with the prefetch for writing a pair
+ * of processes moved half as much again (12 to 18 GB/s, AMD EPYC, L3 shared).
+ */
+#define PREFETCH_BYTES 1024u
+#define LINE_BYTES     64u
+
+#define PREFETCH_MAX 2048u /* of a long row; more would push each other out */
+
+/* A macro: the builtin wants for_write as a constant. */
+#define ROW_PREFETCH(row, word_count, for_write)                                                   \
+	do {                                                                                       \
+		for (uint32_t ahead_ = 0; ahead_ < (word_count)*8 && ahead_ < PREFETCH_MAX;        \
+		     ahead_ += LINE_BYTES)                                                         \
+			__builtin_prefetch((const char *)(row) + PREFETCH_BYTES + ahead_,          \
+			                   for_write);                                             \
+	} while (0)
+
 INLINE uint64_t row_mix(uint64_t sequence)
 {
 	uint64_t mixed = sequence * UINT64_C(0x9e3779b97f4a7c15);
@@ -79,6 +99,7 @@ INLINE int write_loop(struct bench_rows *rows, slu_channel *channel, uint64_t ro
 		rc = slu_channel_reserve(channel, word_count * 8, &row);
 		if (__builtin_expect(rc != SLU_OK, 0))
 			break;
+		ROW_PREFETCH(row, word_count, 1);
 		row_fill(row, sequence++, row_bytes, word_count);
 		slu_channel_append(channel, word_count * 8);
 	}
@@ -93,6 +114,7 @@ INLINE uint64_t check_loop(const row_word *row, uint64_t sequence, uint32_t row_
 	struct row_difference difference = {{0, 0, 0, 0}, 0};
 
 	for (uint64_t i = 0; i < row_count; i++) {
+		ROW_PREFETCH(row, word_count, 0);
 		row_compare(row, sequence++, row_bytes, word_count, &difference);
 		row += word_count;
 	}
@@ -143,15 +165,16 @@ static uint64_t check_baseline(const row_word *row, uint64_t sequence, uint32_t 
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static int write_avx2(struct bench_rows *rows, slu_channel *channel,
-                                                      uint64_t row_count, uint64_t *ret_written)
+/* Where AVX2 is, PREFETCHW is: an old processor may ignore it, none refuses. */
+__attribute__((target("avx2,prfchw"))) static int
+write_avx2(struct bench_rows *rows, slu_channel *channel, uint64_t row_count, uint64_t *ret_written)
 {
 	return write_rows(rows, channel, row_count, ret_written);
 }
 
-__attribute__((target("avx2"))) static uint64_t check_avx2(const row_word *row, uint64_t sequence,
-                                                           uint32_t row_bytes, uint64_t row_count,
-                                                           uint32_t word_count)
+__attribute__((target("avx2,prfchw"))) static uint64_t
+check_avx2(const row_word *row, uint64_t sequence, uint32_t row_bytes, uint64_t row_count,
+           uint32_t word_count)
 {
 	return check_rows(row, sequence, row_bytes, row_count, word_count);
 }
