@@ -159,8 +159,6 @@ enum proc_state { PROC_FREE = 0, PROC_ATTACHED };
 /*
  * field      only writer                       readers      ordering
  * state..    agent                             all          release -> acquire
- * incarn.    agent, before any channel names   publishers   before tx_slot, rx_slot: seq_cst
- *            the slot
  * sleeping   owner sets, owner and the one     publishers   seq_cst (Dekker, port.h)
  *            publisher that rings clear it
  * cache[]    owner puts; owner and thieves     -            acq_rel exchange
@@ -174,7 +172,7 @@ struct proc_shm {
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t state;
 	uint32_t pid;
 	uint32_t uid;
-	_Atomic uint32_t incarnation; /* agent: counts attaches, so a stale doorbell shows */
+	uint32_t reserved;
 	char name[PROC_NAME_BYTES];
 
 	alignas(ARENA_CACHE_LINE) _Atomic uint32_t sleeping;

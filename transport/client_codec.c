@@ -29,7 +29,6 @@ static const struct client_kind client_kinds[] = {
         {CLIENT_OPENED, CLIENT_SIDE_AGENT, sizeof(struct client_opened), 0, 0, "OPENED"},
         {CLIENT_ERROR, CLIENT_SIDE_AGENT, sizeof(struct client_error), 0, 0, "ERROR"},
         {CLIENT_NEIGHBOUR, CLIENT_SIDE_AGENT, sizeof(struct client_slot), 1, 1, "NEIGHBOUR"},
-        {CLIENT_FORGET, CLIENT_SIDE_AGENT, sizeof(struct client_slot), 0, 0, "FORGET"},
 };
 
 static const struct client_kind *client_kind_find(uint32_t type)
@@ -138,7 +137,6 @@ static int client_check(union client_message *message, unsigned fd_count, char *
 		return 0;
 	case CLIENT_DETACH:
 	case CLIENT_NEIGHBOUR:
-	case CLIENT_FORGET:
 		return 0;
 	}
 	return client_fail(error, -EPROTO, "unknown message");

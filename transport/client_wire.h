@@ -11,7 +11,6 @@
  *                     <-  OPENED, or ERROR with the same request_id
  *                     <-  NEIGHBOUR + doorbell fd of another slot
  *   CLOSE             ->                     (never answered)
- *                     <-  FORGET
  *   DETACH            ->                     then the process closes the socket
  *
  *   OBSERVE           ->                     in place of ATTACH
@@ -46,7 +45,6 @@ enum client_type {
 	CLIENT_OPENED,
 	CLIENT_ERROR,
 	CLIENT_NEIGHBOUR,
-	CLIENT_FORGET,
 };
 
 /* First in every message. Its layout, and that of CLIENT_ERROR, is the same in
@@ -127,9 +125,8 @@ struct client_error {
 };
 static_assert(sizeof(struct client_error) == 208, "client protocol");
 
-/* NEIGHBOUR: the doorbell of `slot`, sent before any channel of the receiver of
- * this message names that slot, once until FORGET. FORGET: whoever was in the
- * slot is gone and the doorbell may be closed. */
+/* NEIGHBOUR: the doorbell of `slot`, sent once, before any channel of the receiver
+ * of this message names that slot. It stays right whoever is in the slot. */
 struct client_slot {
 	struct client_header header;
 	uint32_t slot;
@@ -146,7 +143,7 @@ union client_message {
 	struct client_attached attached;
 	struct client_opened opened;
 	struct client_error error;
-	struct client_slot slot; /* NEIGHBOUR, FORGET */
+	struct client_slot slot; /* NEIGHBOUR */
 };
 
 #endif

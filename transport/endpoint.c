@@ -77,17 +77,10 @@ static void agent_lost(slu_endpoint *endpoint)
 
 static void neighbour_set(slu_endpoint *endpoint, uint32_t slot, int fd)
 {
-	struct port_doorbell *doorbell;
-
-	if (slot >= endpoint->arena->max_processes) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	doorbell = &endpoint->port.doorbells[slot];
-	if (doorbell->fd >= 0)
-		close(doorbell->fd);
-	doorbell->fd = fd;
+	if (slot >= endpoint->arena->max_processes || endpoint->port.doorbells[slot] >= 0)
+		close(fd);
+	else
+		endpoint->port.doorbells[slot] = fd;
 }
 
 /* One message, if there is one: true and the message unless it was handled here. */
@@ -109,8 +102,6 @@ static bool message_next(slu_endpoint *endpoint, union client_message *ret_messa
 	*ret_handled = true;
 	if (ret_message->header.type == CLIENT_NEIGHBOUR)
 		neighbour_set(endpoint, ret_message->slot.slot, fds[0]);
-	else if (ret_message->header.type == CLIENT_FORGET)
-		neighbour_set(endpoint, ret_message->slot.slot, -1);
 	else
 		*ret_handled = false;
 	return true;
@@ -133,7 +124,7 @@ static int doorbell_find(uint32_t slot, void *ctx)
 
 	/* The agent sent it before it named the slot to us: it is in the socket. */
 	endpoint_agent_messages(endpoint);
-	return endpoint->port.doorbells[slot].fd;
+	return endpoint->port.doorbells[slot];
 }
 
 /* Wait until the socket is ready for events; 0, -ETIMEDOUT or -errno. */
@@ -252,8 +243,8 @@ static void endpoint_free(slu_endpoint *endpoint)
 {
 	if (endpoint->port.doorbells)
 		for (uint32_t i = 0; i < endpoint->arena->max_processes; i++)
-			if (endpoint->port.doorbells[i].fd >= 0)
-				close(endpoint->port.doorbells[i].fd);
+			if (endpoint->port.doorbells[i] >= 0)
+				close(endpoint->port.doorbells[i]);
 	port_fini(&endpoint->port);
 	arena_destroy(endpoint->arena);
 	free(endpoint->senders);

@@ -9,12 +9,12 @@
 int port_init(struct port *port, struct arena *arena, uint32_t slot, int doorbell_fd,
               int (*doorbell_find)(uint32_t slot, void *ctx), void *ctx)
 {
-	struct port_doorbell *doorbells = malloc(arena->max_processes * sizeof(*doorbells));
+	int *doorbells = malloc(arena->max_processes * sizeof(*doorbells));
 
 	if (!doorbells)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < arena->max_processes; i++)
-		doorbells[i] = (struct port_doorbell){-1, 0};
+		doorbells[i] = -1;
 	*port = (struct port){
 	        .arena = arena,
 	        .slot = slot,
@@ -36,31 +36,31 @@ void port_fini(struct port *port)
 
 static int doorbell_of(struct port *port, uint32_t slot)
 {
-	struct port_doorbell *doorbell = &port->doorbells[slot];
-	/* read before asking: what we are then told is of this one, or newer */
-	uint32_t incarnation = atomic_load(&arena_proc(port->arena, slot)->incarnation);
-
 	if (slot == port->slot)
 		return port->doorbell_fd;
-	if ((doorbell->fd < 0 || doorbell->incarnation != incarnation) && port->doorbell_find) {
-		doorbell->fd = port->doorbell_find(slot, port->doorbell_ctx);
-		doorbell->incarnation = incarnation;
-	}
-	return doorbell->fd;
+	if (port->doorbells[slot] < 0 && port->doorbell_find)
+		port->doorbells[slot] = port->doorbell_find(slot, port->doorbell_ctx);
+	return port->doorbells[slot];
 }
 
-static void ring(struct port *port, uint32_t slot)
+static void ring(struct port *port, int doorbell_fd)
 {
 	uint64_t one = 1;
-	int fd = doorbell_of(port, slot);
 
 	/* EAGAIN: the counter is full, so the sleeper wakes anyway. */
-	if (fd < 0 || write(fd, &one, sizeof(one)) < 0)
+	if (doorbell_fd < 0 || write(doorbell_fd, &one, sizeof(one)) < 0)
 		return;
-	atomic_store_explicit(
-	        &port->self->wakeups_sent,
-	        atomic_load_explicit(&port->self->wakeups_sent, memory_order_relaxed) + 1,
-	        memory_order_relaxed);
+	counter_add(&port->self->wakeups_sent, 1);
+}
+
+/* Who cannot ring leaves it to others, who see that it still sleeps. */
+static void wake(struct port *port, uint32_t slot)
+{
+	struct proc_shm *peer = arena_proc(port->arena, slot);
+	int doorbell_fd = doorbell_of(port, slot);
+
+	if (doorbell_fd >= 0 && atomic_exchange(&peer->sleeping, 0))
+		ring(port, doorbell_fd);
 }
 
 void port_notify(struct port *port, const _Atomic uint32_t *slot_now, uint32_t chan_idx)
@@ -78,8 +78,8 @@ void port_notify(struct port *port, const _Atomic uint32_t *slot_now, uint32_t c
 	readyset_init(&ready, peer->ready, port->arena->max_channels);
 	readyset_mark(&ready, chan_idx);
 	/* seq_cst: a relaxed load may pass mark's read-modify-writes on ARM */
-	if (atomic_load(&peer->sleeping) && atomic_exchange(&peer->sleeping, 0))
-		ring(port, slot);
+	if (atomic_load(&peer->sleeping))
+		wake(port, slot);
 }
 
 void port_notify_always(struct port *port, uint32_t slot, uint32_t chan_idx)
@@ -92,7 +92,14 @@ void port_notify_always(struct port *port, uint32_t slot, uint32_t chan_idx)
 	atomic_thread_fence(memory_order_seq_cst);
 	readyset_mark_always(&ready, chan_idx);
 	atomic_store(&arena_proc(port->arena, slot)->sleeping, 0);
-	ring(port, slot);
+	ring(port, doorbell_of(port, slot));
+}
+
+void port_ring_all(struct port *port)
+{
+	for (uint32_t slot = 0; slot < port->arena->max_processes; slot++)
+		if (atomic_load(&arena_proc(port->arena, slot)->state) == PROC_ATTACHED)
+			ring(port, doorbell_of(port, slot));
 }
 
 bool port_try_sleep(struct port *port)

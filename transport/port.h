@@ -22,13 +22,8 @@ struct port {
 	int doorbell_fd; /* own eventfd; borrowed */
 	struct proc_shm *self;
 	struct readyset ready;
-	/* by slot; owned array */
-	struct port_doorbell {
-		int fd;               /* -1: not known; borrowed */
-		uint32_t incarnation; /* of the slot that fd belongs to */
-	} * doorbells;
-	/* The doorbell of whoever is in a slot now, when it is not known or somebody
-	 * else was there before; -1: nobody is. */
+	int *doorbells; /* by slot; -1: not known yet. Owned array, borrowed fds. */
+	/* The doorbell of a slot that is not known yet, for good; -1: nobody was there. */
 	int (*doorbell_find)(uint32_t slot, void *ctx);
 	void *doorbell_ctx;
 };
@@ -46,6 +41,10 @@ void port_notify(struct port *port, const _Atomic uint32_t *slot, uint32_t chan_
 
 /* As port_notify, ringing whether or not the process says it sleeps. Agent. */
 void port_notify_always(struct port *port, uint32_t slot, uint32_t chan_idx);
+
+/* Wake every process there is: one that was killed may have cleared somebody's
+ * `sleeping` and not rung. Agent. */
+void port_ring_all(struct port *port);
 
 /* Begin to sleep: true if nothing is marked and the caller may block on
  * doorbell_fd; then it calls port_wake() when it has woken. */

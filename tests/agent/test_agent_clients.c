@@ -45,7 +45,7 @@ static void stop(void)
 	CU_ASSERT_EQUAL(raw_send(witness, &message), 0);
 	do {
 		CU_ASSERT_EQUAL_FATAL(raw_receive(witness, &message), 0);
-	} while (message.header.type == CLIENT_FORGET || message.header.type == CLIENT_NEIGHBOUR);
+	} while (message.header.type == CLIENT_NEIGHBOUR);
 	CU_ASSERT_EQUAL(message.header.type, CLIENT_OPENED);
 	close(witness);
 	CU_ASSERT_EQUAL(agent_fixture_stop(&fixture), 0);

@@ -91,7 +91,7 @@ static void passes_what_the_agent_says(void)
 {
 	union client_message attached = make_attached(), opened = make(CLIENT_OPENED);
 	union client_message refusal = make(CLIENT_ERROR), out;
-	union client_message neighbour = make(CLIENT_NEIGHBOUR), forget = make(CLIENT_FORGET);
+	union client_message neighbour = make(CLIENT_NEIGHBOUR);
 
 	opened.opened.request_id = 5;
 	refusal.error.error = EACCES;
@@ -101,7 +101,6 @@ static void passes_what_the_agent_says(void)
 	CU_ASSERT_EQUAL(decode(&refusal, CLIENT_SIDE_AGENT, 0, &out), 0);
 	CU_ASSERT_STRING_EQUAL(out.error.text, "wrong token");
 	CU_ASSERT_EQUAL(decode(&neighbour, CLIENT_SIDE_AGENT, 1, &out), 0);
-	CU_ASSERT_EQUAL(decode(&forget, CLIENT_SIDE_AGENT, 0, &out), 0);
 	attached.attached.slot = SLOT_NONE; /* an observer has no doorbell */
 	CU_ASSERT_EQUAL(decode(&attached, CLIENT_SIDE_AGENT, 1, &out), 0);
 }

@@ -79,8 +79,9 @@ static void client_block(struct client *client)
 }
 
 /* 0, -EAGAIN: blocked now, -ENOTCONN. */
-static int client_send_slot(struct client *client, enum client_type type, uint32_t slot, int fd)
+static int client_send_neighbour(struct client *client, uint32_t slot)
 {
+	int fd = doorbells_find(slot, client->clients->config.doorbells);
 	union client_message message;
 	int result;
 
@@ -88,37 +89,14 @@ static int client_send_slot(struct client *client, enum client_type type, uint32
 		return -ENOTCONN;
 	if (client->blocked)
 		return -EAGAIN;
-	client_message_init(&message, type);
+	client_message_init(&message, CLIENT_NEIGHBOUR);
 	message.slot.slot = slot;
-	result = client_send(client->socket.fd, &message, &fd, fd >= 0 ? 1 : 0);
+	result = client_send(client->socket.fd, &message, &fd, 1);
 	if (result == -EAGAIN)
 		client_block(client);
 	else if (result < 0)
 		result = -ENOTCONN; /* its end of the socket closes: we are about to hear */
 	return result;
-}
-
-static void client_forget_flush(struct client *client)
-{
-	uint32_t words = (client->clients->config.arena->max_processes + 63) / 64;
-
-	for (uint32_t w = 0; w < words; w++)
-		while (client->forget[w]) {
-			uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(client->forget[w]);
-
-			if (client_send_slot(client, CLIENT_FORGET, slot, -1) < 0)
-				return;
-			bit_set(client->forget, slot, false);
-		}
-}
-
-void client_forget(struct client *client, uint32_t slot)
-{
-	if (!bit_get(client->known, slot))
-		return;
-	bit_set(client->known, slot, false);
-	bit_set(client->forget, slot, true);
-	client_forget_flush(client);
 }
 
 int clients_introduce(struct clients *clients, struct member *member, uint32_t slot)
@@ -128,10 +106,7 @@ int clients_introduce(struct clients *clients, struct member *member, uint32_t s
 
 	if (bit_get(client->known, slot))
 		return 0;
-	/* A new doorbell replaces what it has of that slot. */
-	bit_set(client->forget, slot, false);
-	result = client_send_slot(client, CLIENT_NEIGHBOUR, slot,
-	                          clients->config.port->doorbells[slot].fd);
+	result = client_send_neighbour(client, slot);
 	if (result == 0)
 		bit_set(client->known, slot, true);
 	return result;
@@ -175,25 +150,28 @@ static int member_make(struct client *client, char *error)
 	int result = client_process_open(client);
 
 	if (result == 0) {
-		client->doorbell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		result = client->doorbell_fd < 0 ? -errno : 0;
+		client->known = calloc(words, sizeof(*client->known));
+		result = client->known ? 0 : -ENOMEM;
 	}
 	if (result == 0) {
-		client->known = calloc(words, sizeof(*client->known));
-		client->forget = calloc(words, sizeof(*client->forget));
-		result = client->known && client->forget ? 0 : -ENOMEM;
+		client->member.slot = slots_take(&clients->slots);
+		result = client->member.slot == SLOT_NONE ? -EUSERS : 0;
 	}
-	if (result < 0) {
+	if (result == 0) {
+		result = doorbells_make(clients->config.doorbells, client->member.slot);
+		if (result >= 0)
+			return 0;
+		slots_give(&clients->slots, client->member.slot);
+		client->member.slot = SLOT_NONE;
+	}
+	if (result == -EUSERS)
+		snprintf(error, CLIENT_TEXT_BYTES,
+		         "all %u process slots are taken ([arena] max_processes)",
+		         clients->config.arena->max_processes - clients->config.arena->pollers);
+	else
 		snprintf(error, CLIENT_TEXT_BYTES, "the agent cannot take a process more: %s",
 		         strerror(-result));
-		return result;
-	}
-	client->member.slot = slots_take(&clients->slots);
-	if (client->member.slot != SLOT_NONE)
-		return 0;
-	snprintf(error, CLIENT_TEXT_BYTES, "all %u process slots are taken ([arena] max_processes)",
-	         clients->config.arena->max_processes - clients->config.arena->pollers);
-	return -EUSERS;
+	return result;
 }
 
 static void client_send_attached(struct client *client, uint32_t slot, const int *fds,
@@ -227,14 +205,13 @@ static void client_attach(struct client *client)
 	client_uncount(client);
 	client->state = CLIENT_MEMBER;
 	deadlines_clear(&clients->config.loop->deadlines, &client->deadline);
-	clients->config.port->doorbells[member->slot].fd = client->doorbell_fd;
 	slot_attach(arena, member->slot, member->pid, client->uid, member->name);
 	arena_count_set(arena, ARENA_PROCESSES_ATTACHED, ++clients->member_count);
 	arena_count(arena, ARENA_PROCESSES_TOTAL, 1);
 	log_event(LOG_LEVEL_DEBUG, "process_attached", "name=\"%s\" pid=%u slot=%u", member->name,
 	          member->pid, member->slot);
 	fds[0] = arena->fd;
-	fds[1] = client->doorbell_fd;
+	fds[1] = doorbells_find(member->slot, clients->config.doorbells);
 	client_send_attached(client, member->slot, fds, 2);
 	/* From the very first on: it may be dead already. */
 	if (client->process.fd < 0)
@@ -414,7 +391,6 @@ void client_socket_ready(struct loop_source *source, uint32_t epoll_events)
 	if ((epoll_events & EPOLLOUT) && client->blocked) {
 		client->blocked = false;
 		loop_rewatch(clients->config.loop, source, EPOLLIN);
-		client_forget_flush(client);
 		clients->config.writable(&client->member, clients->config.ctx);
 	}
 	client_hear(client, CLIENT_MESSAGES_BURST);

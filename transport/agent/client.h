@@ -26,11 +26,9 @@ struct client {
 	uid_t uid;
 	struct loop_source socket;
 	struct loop_source process; /* pidfd; -1: the kernel does not say when it ends */
-	int doorbell_fd;
-	struct deadline deadline; /* to greet, or to die */
-	uint64_t *known;          /* bit per slot: it has the doorbell */
-	uint64_t *forget;         /* bit per slot: that doorbell's owner is gone */
-	bool blocked;             /* it did not take a message; waits for EPOLLOUT */
+	struct deadline deadline;   /* to greet, or to die */
+	uint64_t *known;            /* bit per slot: it has the doorbell */
+	bool blocked;               /* it did not take a message; waits for EPOLLOUT */
 	bool failing;
 	char failure[CLIENT_TEXT_BYTES];
 	TAILQ_ENTRY(client) entry, failed_entry;
@@ -61,8 +59,5 @@ void client_hear_out(struct client *client);
 
 /* The connection is over: say why, drop. error: negative. */
 void client_reject(struct client *client, int error, const char *text);
-
-/* The owner of a slot it knows is gone: FORGET, now or when it can take it. */
-void client_forget(struct client *client, uint32_t slot);
 
 #endif

@@ -87,24 +87,6 @@ static void client_end(struct client *client)
 	TAILQ_INSERT_TAIL(&clients->dead, client, entry);
 }
 
-/* The slot is free for another; its old doorbell is nobody's. */
-static void slot_free(struct client *client)
-{
-	struct clients *clients = client->clients;
-	uint32_t slot = client->member.slot;
-	struct client *other;
-
-	clients->config.port->doorbells[slot].fd = -1;
-	TAILQ_FOREACH (other, &clients->all, entry)
-		if (other->state == CLIENT_MEMBER)
-			client_forget(other, slot);
-	clients->config.slot_freed(slot, clients->config.ctx);
-	close(client->doorbell_fd);
-	client->doorbell_fd = -1;
-	slot_detach(clients->config.arena, slot);
-	slots_give(&clients->slots, slot);
-}
-
 void client_gone(struct client *client, const char *how)
 {
 	struct clients *clients = client->clients;
@@ -112,7 +94,8 @@ void client_gone(struct client *client, const char *how)
 	                                           clients->config.loop->now_ns);
 
 	arena_count(clients->config.arena, ARENA_FRAMES_RECLAIMED, frame_count);
-	slot_free(client);
+	slot_detach(clients->config.arena, client->member.slot);
+	slots_give(&clients->slots, client->member.slot);
 	client_end(client);
 }
 
@@ -123,6 +106,7 @@ static void client_died(struct client *client, const char *how)
 	if (client->state != CLIENT_LEFT)
 		arena_count(client->clients->config.arena, ARENA_PROCESSES_KILLED, 1);
 	client_gone(client, how);
+	port_ring_all(client->clients->config.entries->port);
 }
 
 static void client_left(struct client *client, const char *how)
@@ -217,7 +201,6 @@ void clients_sweep(struct clients *clients)
 	while ((client = TAILQ_FIRST(&clients->dead))) {
 		TAILQ_REMOVE(&clients->dead, client, entry);
 		free(client->known);
-		free(client->forget);
 		free(client);
 	}
 }
@@ -249,7 +232,6 @@ static void client_arrive(struct clients *clients, int socket_fd)
 	client->clients = clients;
 	client->uid = peer.uid;
 	client->state = served ? CLIENT_GUEST : CLIENT_STRANGER;
-	client->doorbell_fd = -1;
 	client->member.slot = SLOT_NONE;
 	client->member.pid = (uint32_t)peer.pid;
 	snprintf(client->member.name, sizeof(client->member.name), "pid %u", client->member.pid);
@@ -379,8 +361,6 @@ void clients_fini(struct clients *clients)
 	for (client = TAILQ_FIRST(&clients->all); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
 		client_end(client);
-		if (client->doorbell_fd >= 0)
-			close(client->doorbell_fd);
 	}
 	TAILQ_INIT(&clients->failed);
 	clients_sweep(clients);

@@ -13,6 +13,7 @@
 #define TRANSPORT_AGENT_CLIENTS_H
 
 #include "transport/agent/config.h"
+#include "transport/agent/doorbells.h"
 #include "transport/agent/loop.h"
 #include "transport/agent/reclaim.h"
 #include "transport/agent/slots.h"
@@ -25,7 +26,7 @@ struct clients_config {
 	struct loop *loop; /* all borrowed */
 	const struct config_agent *agent;
 	struct arena *arena;
-	struct port *port; /* its doorbells: of pollers and clients, by slot */
+	struct doorbells *doorbells;
 	struct entries *entries;
 	const struct reclaim *reclaim;
 	/* A member asks for a channel. 0: it has *ret_entry and is told so.
@@ -34,8 +35,6 @@ struct clients_config {
 	            char *error, void *ctx);
 	/* A member takes messages again that it did not. */
 	void (*writable)(struct member *member, void *ctx);
-	/* Whoever was in the slot is gone. */
-	void (*slot_freed)(uint32_t slot, void *ctx);
 	void *ctx;
 };
 

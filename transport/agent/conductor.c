@@ -3,6 +3,7 @@
 #include "transport/agent/conductor.h"
 
 #include "transport/agent/clients.h"
+#include "transport/agent/doorbells.h"
 #include "transport/agent/metrics.h"
 #include "transport/agent/remote.h"
 #include "transport/agent/render.h"
@@ -28,6 +29,7 @@ struct conductor {
 	const struct config *config;
 	struct loop loop;
 	struct arena *arena;
+	struct doorbells doorbells;
 	struct port port; /* to ring whoever has to look; not a member of the arena */
 	struct entries entries;
 	struct rendezvous rendezvous;
@@ -65,13 +67,6 @@ static void on_writable(struct member *member, void *ctx)
 
 	agent_rendezvous_retry(&conductor->rendezvous, member);
 	remote_retry(&conductor->remote, member);
-}
-
-static void on_slot_freed(uint32_t slot, void *ctx)
-{
-	struct conductor *conductor = ctx;
-
-	remote_slot_freed(&conductor->remote, slot);
 }
 
 static void on_settle(struct entry *entry, uint64_t now_ns, void *ctx)
@@ -214,7 +209,11 @@ static int tables_make(struct conductor *conductor, char *error)
 	};
 	/* Only to ring others: it has no slot of its own, and its rings count as those
 	 * of the first poller. */
-	int result = port_init(&conductor->port, conductor->arena, 0, -1, NULL, NULL);
+	int result = doorbells_init(&conductor->doorbells, conductor->arena->max_processes);
+
+	if (result == 0)
+		result = port_init(&conductor->port, conductor->arena, 0, -1, doorbells_find,
+		                   &conductor->doorbells);
 
 	conductor->port.slot = SLOT_NONE;
 	if (result == 0)
@@ -239,7 +238,7 @@ static int parts_make(struct conductor *conductor, char *error)
 	struct remote_config remote = {
 	        .loop = &conductor->loop,
 	        .entries = &conductor->entries,
-	        .port = &conductor->port,
+	        .doorbells = &conductor->doorbells,
 	        .arena = conductor->arena,
 	        .config = config,
 	        .introduce = on_introduce_slot,
@@ -250,12 +249,11 @@ static int parts_make(struct conductor *conductor, char *error)
 	        .loop = &conductor->loop,
 	        .agent = &config->agent,
 	        .arena = conductor->arena,
-	        .port = &conductor->port,
+	        .doorbells = &conductor->doorbells,
 	        .entries = &conductor->entries,
 	        .reclaim = &conductor->reclaim,
 	        .open = on_open,
 	        .writable = on_writable,
-	        .slot_freed = on_slot_freed,
 	        .ctx = conductor,
 	};
 	int result = clients_init(&conductor->clients, &clients, error);
@@ -388,6 +386,7 @@ void conductor_destroy(struct conductor *conductor)
 	if (conductor->arena) {
 		entries_fini(&conductor->entries);
 		port_fini(&conductor->port);
+		doorbells_fini(&conductor->doorbells);
 	}
 	loop_unwatch(&conductor->loop, &conductor->signals);
 	if (conductor->signal_fd >= 0)

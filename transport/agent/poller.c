@@ -149,15 +149,10 @@ static void *poller_main(void *ctx)
 
 static void poller_free(struct poller *poller)
 {
-	for (uint32_t i = 0; poller->port.doorbells && i < poller->config.arena->max_processes; i++)
-		if (poller->port.doorbells[i].fd >= 0)
-			close(poller->port.doorbells[i].fd);
 	port_fini(&poller->port);
 	slot_detach(poller->config.arena, poller->config.idx);
 	if (poller->epoll_fd >= 0)
 		close(poller->epoll_fd);
-	if (poller->doorbell_fd >= 0)
-		close(poller->doorbell_fd);
 	if (poller->in.event_fd >= 0)
 		mailbox_fini(&poller->in);
 	sem_destroy(&poller->started);
@@ -175,13 +170,15 @@ static int poller_prepare(struct poller *poller)
 	            poller->name);
 	poller->epochs = calloc(peer_count ? peer_count : 1, sizeof(*poller->epochs));
 	poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	poller->doorbell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	poller->doorbell_fd = doorbells_make(poller->config.doorbells, poller->config.idx);
 	if (!poller->epochs)
 		return -ENOMEM;
-	if (poller->epoll_fd < 0 || poller->doorbell_fd < 0)
+	if (poller->epoll_fd < 0)
 		return -errno;
+	if (poller->doorbell_fd < 0)
+		return poller->doorbell_fd;
 	return port_init(&poller->port, poller->config.arena, poller->config.idx,
-	                 poller->doorbell_fd, NULL, NULL);
+	                 poller->doorbell_fd, doorbells_find, poller->config.doorbells);
 }
 
 int poller_create(const struct poller_config *config, struct poller **ret_poller, char *error)
@@ -238,9 +235,4 @@ void poller_destroy(struct poller *poller)
 const char *poller_address(const struct poller *poller)
 {
 	return engine_address(poller->engine);
-}
-
-int poller_doorbell_fd(const struct poller *poller)
-{
-	return poller->doorbell_fd;
 }

@@ -11,6 +11,7 @@
 #define TRANSPORT_AGENT_POLLER_H
 
 #include "transport/agent/config.h"
+#include "transport/agent/doorbells.h"
 #include "transport/agent/mailbox.h"
 #include "transport/agent/peer_codec.h"
 #include "transport/engine/engine.h"
@@ -22,6 +23,7 @@ struct poller_config {
 	uint32_t peer_count;
 	struct arena *arena; /* borrowed, as all others */
 	const struct config *config;
+	struct doorbells *doorbells;
 	struct mailbox *out; /* to the conductor */
 };
 
@@ -59,8 +61,6 @@ void poller_destroy(struct poller *poller);
 
 /* Of the driver, for peers. Borrowed until destroy. */
 const char *poller_address(const struct poller *poller);
-/* What rings it. Borrowed until destroy. */
-int poller_doorbell_fd(const struct poller *poller);
 /* Bytes of messages that wait for it. */
 size_t poller_backlog_bytes(const struct poller *poller);
 
@@ -74,9 +74,5 @@ void poller_message(struct poller *poller, uint32_t peer, const void *message, s
 void poller_open(struct poller *poller, const struct engine_open *open);
 /* The local end is closed; POLLER_DONE follows. error: positive, 0: in order. */
 void poller_close(struct poller *poller, uint32_t chan_idx, int error, const char *reason);
-
-/* The doorbell of a process; takes fd. */
-void poller_neighbour(struct poller *poller, uint32_t slot, int fd);
-void poller_forget(struct poller *poller, uint32_t slot);
 
 #endif

@@ -17,8 +17,6 @@ enum command_type {
 	COMMAND_MESSAGE,
 	COMMAND_OPEN,
 	COMMAND_CLOSE,
-	COMMAND_NEIGHBOUR,
-	COMMAND_FORGET,
 	COMMAND_STOP,
 };
 
@@ -30,8 +28,6 @@ struct command {
 	bool connects;     /* PEER_UP */
 	uint32_t chan_idx; /* CLOSE */
 	int error;         /* CLOSE */
-	uint32_t slot;     /* NEIGHBOUR, FORGET */
-	int fd;            /* NEIGHBOUR; owned */
 	struct engine_open open;
 	uint32_t size_bytes; /* of bytes */
 	const char *second;  /* PEER_UP: the address, in bytes */
@@ -114,15 +110,6 @@ static void command_open(struct poller *poller, const struct command *command, u
 	mailbox_post(poller->config.out, &event->letter);
 }
 
-static void command_neighbour(struct poller *poller, const struct command *command)
-{
-	struct port_doorbell *doorbell = &poller->port.doorbells[command->slot];
-
-	if (doorbell->fd >= 0)
-		close(doorbell->fd);
-	doorbell->fd = command->type == COMMAND_NEIGHBOUR ? command->fd : -1;
-}
-
 static void command_run(struct poller *poller, const struct command *command, uint64_t now_ns)
 {
 	const char *text = (const char *)command->bytes;
@@ -148,10 +135,6 @@ static void command_run(struct poller *poller, const struct command *command, ui
 	case COMMAND_CLOSE:
 		engine_channel_close(poller->engine, command->chan_idx, command->error, text,
 		                     now_ns);
-		break;
-	case COMMAND_NEIGHBOUR:
-	case COMMAND_FORGET:
-		command_neighbour(poller, command);
 		break;
 	case COMMAND_STOP:
 		poller->stopping = true;
@@ -206,12 +189,8 @@ void poller_commands_discard(struct poller *poller)
 
 	mailbox_take(&poller->in, &letters);
 	while ((letter = STAILQ_FIRST(&letters))) {
-		struct command *command = (struct command *)(void *)letter;
-
 		STAILQ_REMOVE_HEAD(&letters, next);
-		if (command->type == COMMAND_NEIGHBOUR)
-			close(command->fd);
-		free(command);
+		free(letter);
 	}
 }
 
@@ -277,22 +256,5 @@ void poller_close(struct poller *poller, uint32_t chan_idx, int error, const cha
 	command->chan_idx = chan_idx;
 	command->error = error;
 	strcpy((char *)command->bytes, reason);
-	poller_post(poller, command);
-}
-
-void poller_neighbour(struct poller *poller, uint32_t slot, int fd)
-{
-	struct command *command = command_new(COMMAND_NEIGHBOUR, 0);
-
-	command->slot = slot;
-	command->fd = fd;
-	poller_post(poller, command);
-}
-
-void poller_forget(struct poller *poller, uint32_t slot)
-{
-	struct command *command = command_new(COMMAND_FORGET, 0);
-
-	command->slot = slot;
 	poller_post(poller, command);
 }

@@ -38,25 +38,6 @@ static void entry_unlist(struct remote *remote, struct entry *entry)
 	deadlines_clear(&remote->config.loop->deadlines, &entry->deadline);
 }
 
-/* Its poller must be able to ring the member, and the member the poller. */
-static int entry_introduce(struct remote *remote, struct entry *entry, uint32_t poller)
-{
-	struct member *member = local_end(entry)->member;
-	uint64_t bit = UINT64_C(1) << (member->slot % 64);
-	uint64_t *told = &remote->told[poller][member->slot / 64];
-	int result = remote->config.introduce(member, poller, remote->config.ctx);
-	int fd;
-
-	if (result < 0 || (*told & bit))
-		return result;
-	fd = fcntl(remote->config.port->doorbells[member->slot].fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	poller_neighbour(remote->pollers[poller], member->slot, fd);
-	*told |= bit;
-	return 0;
-}
-
 int entry_start(struct remote *remote, struct entry *entry)
 {
 	struct remote_peer *peer = &remote->peers[entry->far.peer];
@@ -73,7 +54,9 @@ int entry_start(struct remote *remote, struct entry *entry)
 	        .urgent = entry->far.urgent,
 	        .rendezvous_deadline_ns = remote->config.loop->now_ns + entry->timeout_ns,
 	};
-	int result = local->state == END_OPEN ? entry_introduce(remote, entry, poller) : 0;
+	int result = local->state == END_OPEN
+	                     ? remote->config.introduce(local->member, poller, remote->config.ctx)
+	                     : 0;
 
 	if (result < 0)
 		return result;
@@ -241,18 +224,6 @@ void remote_settle(struct remote *remote, struct entry *entry)
 	} else if (entry->far.state != ENTRY_OPENING && local->state == END_CLOSED) {
 		entry_unlist(remote, entry);
 		entries_give(remote->config.entries, entry);
-	}
-}
-
-void remote_slot_freed(struct remote *remote, uint32_t slot)
-{
-	for (uint32_t i = 0; i < remote->poller_count; i++) {
-		uint64_t bit = UINT64_C(1) << (slot % 64);
-
-		if (!(remote->told[i][slot / 64] & bit))
-			continue;
-		remote->told[i][slot / 64] &= ~bit;
-		poller_forget(remote->pollers[i], slot);
 	}
 }
 

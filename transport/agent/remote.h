@@ -13,6 +13,7 @@
 #ifndef TRANSPORT_AGENT_REMOTE_H
 #define TRANSPORT_AGENT_REMOTE_H
 
+#include "transport/agent/doorbells.h"
 #include "transport/agent/entries.h"
 #include "transport/agent/loop.h"
 #include "transport/agent/peerlink.h"
@@ -22,7 +23,7 @@
 struct remote_config {
 	struct loop *loop; /* borrowed, as all others */
 	struct entries *entries;
-	struct port *port; /* its doorbells: of pollers and processes, by slot */
+	struct doorbells *doorbells;
 	struct arena *arena;
 	const struct config *config;
 	/* Make the doorbell of a slot known to a member: as clients_introduce(). */
@@ -49,8 +50,7 @@ struct remote {
 	struct deadline peerlink_deadline;
 	struct poller *pollers[CONFIG_POLLERS_MAX];
 	uint32_t poller_count;
-	uint64_t *told[CONFIG_POLLERS_MAX]; /* bit per slot: the poller has its doorbell */
-	struct mailbox mailbox;             /* of what pollers say */
+	struct mailbox mailbox; /* of what pollers say */
 	struct loop_source mailbox_source;
 	struct remote_peer *peers;
 	uint32_t up_count;
@@ -76,8 +76,6 @@ void remote_settle(struct remote *remote, struct entry *entry);
 
 /* Reset it on the other host, whatever the local end has done; error: positive. */
 void remote_close(struct remote *remote, struct entry *entry, int error, const char *text);
-
-void remote_slot_freed(struct remote *remote, uint32_t slot);
 
 /* Before the loop sleeps: send what was given to send, know when to wake. */
 void remote_before_sleep(struct remote *remote);

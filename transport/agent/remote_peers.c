@@ -184,7 +184,6 @@ void remote_before_sleep(struct remote *remote)
 static int remote_pollers_start(struct remote *remote, struct peer_rail *rails, char *error)
 {
 	const struct config *config = remote->config.config;
-	uint32_t words = (remote->config.arena->max_processes + 63) / 64;
 
 	for (uint32_t i = 0; i < config->agent.poller_count; i++) {
 		const struct poller_config poller = {
@@ -192,17 +191,14 @@ static int remote_pollers_start(struct remote *remote, struct peer_rail *rails, 
 		        .peer_count = (uint32_t)config->peer_count,
 		        .arena = remote->config.arena,
 		        .config = config,
+		        .doorbells = remote->config.doorbells,
 		        .out = &remote->mailbox,
 		};
-		int result;
+		int result = poller_create(&poller, &remote->pollers[i], error);
 
-		remote->told[i] = calloc(words, sizeof(*remote->told[i]));
-		result = remote->told[i] ? poller_create(&poller, &remote->pollers[i], error)
-		                         : -ENOMEM;
 		if (result < 0)
 			return result;
 		remote->poller_count++;
-		remote->config.port->doorbells[i].fd = poller_doorbell_fd(remote->pollers[i]);
 		snprintf(rails[i].driver, sizeof(rails[i].driver), "%s", config->driver.name);
 		snprintf(rails[i].address, sizeof(rails[i].address), "%s",
 		         poller_address(remote->pollers[i]));
@@ -276,10 +272,8 @@ void remote_stop_pollers(struct remote *remote)
 {
 	struct entries *entries = remote->config.entries;
 
-	for (uint32_t i = 0; i < remote->poller_count; i++) {
-		remote->config.port->doorbells[i].fd = -1;
+	for (uint32_t i = 0; i < remote->poller_count; i++)
 		poller_destroy(remote->pollers[i]);
-	}
 	remote->poller_count = 0;
 	for (uint32_t i = 0; i < remote->config.arena->max_channels; i++) {
 		struct entry *entry = entries->by_idx[i];
@@ -301,7 +295,5 @@ void remote_fini(struct remote *remote)
 	if (remote->mailbox.event_fd >= 0)
 		mailbox_fini(&remote->mailbox);
 	remote->mailbox.event_fd = -1;
-	for (uint32_t i = 0; i < CONFIG_POLLERS_MAX; i++)
-		free(remote->told[i]);
 	free(remote->peers);
 }

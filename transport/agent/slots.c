@@ -62,7 +62,6 @@ void slot_attach(struct arena *arena, uint32_t slot, uint32_t pid, uint32_t uid,
 	/* A late publisher may mark a bit for the last process: a look too many. */
 	for (size_t i = 0; i < ready_words; i++)
 		atomic_store_explicit(&proc->ready[i], 0, memory_order_relaxed);
-	atomic_fetch_add(&proc->incarnation, 1);
 	atomic_store_explicit(&proc->state, PROC_ATTACHED, memory_order_release);
 }
 
