@@ -49,7 +49,8 @@ struct arena {
 	char note[ARENA_ERROR_BYTES]; /* agent: what was chosen, e.g. "no hugepages: ..." */
 };
 
-/* Smallest size_bytes for which arena_create() would accept config. */
+/* Smallest size_bytes for which arena_create() would accept config, whose
+ * frame_bytes is not 0. */
 uint64_t arena_size_min(const struct arena_config *config);
 
 /* Make and fault in an arena, all frames free. *ret_arena is returned owned.

@@ -32,9 +32,10 @@ void frame_pool_give(const struct arena *arena, uint32_t slot, uint32_t frame_id
 /* Give the cache of a process back to the bitmap (detach). */
 void frame_pool_flush_cache(const struct arena *arena, uint32_t slot);
 
-/* Free every frame that owner_is(owner word) says is lost. For the agent, after
- * the process was seen dead or the channel is closed on both sides. Returns how
- * many. */
+/* For the agent. Free what a process held that was seen dead, while the entries
+ * of its channels still name it as their sender (that is how a frame is found that
+ * it marked as queued and never published); and what lies in the ring of a channel
+ * that is closed on both sides. Return how many. */
 uint32_t frame_pool_reclaim_process(const struct arena *arena, uint32_t slot);
 uint32_t frame_pool_reclaim_channel(const struct arena *arena, uint32_t chan_idx);
 
