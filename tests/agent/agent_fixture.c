@@ -76,8 +76,10 @@ static char *file_text(const char *path)
 
 /* ---- the process ------------------------------------------------------- */
 
-static void child_limits(const struct agent_fixture_options *options)
+static void child_surroundings(const struct agent_fixture_options *options)
 {
+	if (options->network_fd && setns(options->network_fd, CLONE_NEWNET) < 0)
+		_exit(99);
 	if (options->descriptors_max) {
 		struct rlimit limit = {options->descriptors_max, options->descriptors_max};
 
@@ -122,7 +124,7 @@ static int spawn(struct agent_fixture *fixture)
 		dup2(log_fd, STDERR_FILENO);
 		if (fixture->options.own_pid_namespace)
 			child_unshare();
-		child_limits(&fixture->options);
+		child_surroundings(&fixture->options);
 		execl(program(), "sluiced", "--config", fixture->config_path, (char *)NULL);
 		_exit(127);
 	}
@@ -244,12 +246,13 @@ static void write_section(FILE *file, const char *name, const char *lines)
 static int write_config(const struct agent_fixture *fixture)
 {
 	const struct agent_fixture_options *options = &fixture->options;
+	uint64_t cluster_id = options->cluster_id ? options->cluster_id : AGENT_FIXTURE_CLUSTER;
 	FILE *file = fopen(fixture->config_path, "we");
 
 	if (!file)
 		return -1;
 	fprintf(file, "[agent]\nnode = %s\ncluster_id = %llu\nsocket = %s\n", fixture->node,
-	        (unsigned long long)AGENT_FIXTURE_CLUSTER, fixture->socket_path);
+	        (unsigned long long)cluster_id, fixture->socket_path);
 	if (options->agent)
 		fprintf(file, "%s\n", options->agent);
 	else

@@ -18,6 +18,7 @@
  * fit for a test. What it gives itself: node, cluster_id, socket. */
 struct agent_fixture_options {
 	const char *node;         /* NULL: "a" */
+	uint64_t cluster_id;      /* 0: AGENT_FIXTURE_CLUSTER */
 	const char *agent;        /* NULL: root and the user of the test may attach */
 	const char *arena;        /* NULL: 16 MiB of 16 KiB frames, 64 channels */
 	const char *control;      /* NULL: no section */
@@ -25,6 +26,8 @@ struct agent_fixture_options {
 	const char *peers;        /* whole sections; NULL: none */
 	uint64_t descriptors_max; /* RLIMIT_NOFILE; 0: as it is */
 	bool own_pid_namespace;   /* it then cannot name our processes; needs root */
+	int network_fd;           /* network namespace to run in, borrowed until
+	                             agent_fixture_end; 0: that of the test */
 };
 
 struct agent_fixture {

@@ -51,7 +51,7 @@ static int send_rows(struct actor *actor, slu_channel *channel)
 {
 	const struct actor_task *task = &actor->task;
 
-	for (uint64_t number = 0; number < task->rows; number++) {
+	for (uint64_t number = 0; number < task->rows && !atomic_load(&actor->enough); number++) {
 		size_t size = row_words(task->seed, number) * 8;
 		void *row;
 		int r;
@@ -102,7 +102,8 @@ static int receive_rows(struct actor *actor, slu_channel *channel)
 			continue;
 		}
 		if (r == SLU_EOS) {
-			atomic_fetch_add(&actor->bad_rows, number != actor->task.rows);
+			if (actor->task.rows != UINT64_MAX)
+				atomic_fetch_add(&actor->bad_rows, number != actor->task.rows);
 			return SLU_OK;
 		}
 		if (r != SLU_OK)
@@ -122,7 +123,10 @@ static int act(struct actor *actor)
 	        .token = actor->task.token,
 	        .direction = actor->task.direction,
 	        .peer = actor->task.peer,
-	        .rendezvous_timeout_ns = UINT64_C(20000000000),
+	        .rendezvous_timeout_ns = actor->task.rendezvous_timeout_ns
+	                                         ? actor->task.rendezvous_timeout_ns
+	                                         : UINT64_C(20000000000),
+	        .urgent = actor->task.urgent,
 	};
 	bool sends = actor->task.direction == SLU_SEND;
 	slu_endpoint *endpoint;

@@ -20,8 +20,10 @@ struct actor_task {
 	enum slu_direction direction;
 	struct slu_key key;
 	struct slu_token token;
-	uint64_t rows; /* to send or expect; UINT64_MAX: without end */
+	uint64_t rows; /* to send or expect; UINT64_MAX: until `enough`, or without end */
 	uint64_t seed; /* of the row sizes */
+	bool urgent;
+	uint64_t rendezvous_timeout_ns; /* 0: 20 s */
 };
 
 struct actor {
@@ -29,6 +31,7 @@ struct actor {
 	pid_t pid;
 	bool reaped;
 	int status;                  /* of waitpid */
+	_Atomic bool enough;         /* set by the test: the sender ends in order now */
 	_Atomic uint64_t moved_rows; /* so far */
 	_Atomic uint64_t bad_rows;   /* received in the wrong order or with wrong bytes */
 	_Atomic uint64_t ended_ns;   /* CLOCK_MONOTONIC; 0: still at it */
