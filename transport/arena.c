@@ -59,7 +59,7 @@ bool arena_header_sane(const struct arena_header_shm *header)
 	       header->frame_bytes <= (16u << 20) && power_of_two(header->window_slots) &&
 	       header->window_slots <= 65536 && header->max_channels &&
 	       header->max_channels <= (1u << 20) && header->receive_frames <= (1u << 24) &&
-	       header->max_processes > header->pollers && header->max_processes <= 65536 &&
+	       header->max_processes > header->pollers && header->max_processes <= 131072 &&
 	       header->size_bytes <= (UINT64_C(1) << 46);
 }
 

@@ -38,8 +38,13 @@ static const struct chan_reset *chan_reset_find(const struct chan_shm *shm)
 int chan_reset_error(const struct chan_shm *shm)
 {
 	const struct chan_reset *reset = chan_reset_find(shm);
+	uint32_t error;
 
-	return reset ? -(int)atomic_load_explicit(&reset->error, memory_order_relaxed) : 0;
+	if (!reset)
+		return 0;
+	error = atomic_load_explicit(&reset->error, memory_order_relaxed);
+	/* A client may have scribbled over it; errnos end at 4095. */
+	return error < 4096 ? -(int)error : -EBADMSG;
 }
 
 const char *chan_reset_text(const struct chan_shm *shm)
