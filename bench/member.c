@@ -109,6 +109,7 @@ static void member_attach(struct member *member)
 static void member_open_lanes(struct member *member)
 {
 	const struct bench_options *options = member->options;
+	bool stream = options->mode == BENCH_THROUGHPUT;
 	uint32_t own =
 	        member->sender ? member->member_idx : member->member_idx - options->sender_count;
 
@@ -123,8 +124,8 @@ static void member_open_lanes(struct member *member)
 
 		lane->lane_idx = source * options->receiver_count + destination;
 		lane->slot = destination;
-		bench_rows_init(&lane->rows, options->row_bytes, lane->lane_idx);
-		bench_rows_init(&lane->back_rows, options->row_bytes, lane->lane_idx);
+		bench_rows_init(&lane->rows, options->row_bytes, lane->lane_idx, stream);
+		bench_rows_init(&lane->back_rows, options->row_bytes, lane->lane_idx, stream);
 		lane->channel = member_open(member, 0, source, destination,
 		                            member->sender ? SLU_SEND : SLU_RECV);
 		slu_channel_set_user(lane->channel, lane);

@@ -531,6 +531,8 @@ int bench_options_parse(int argc, char **argv, FILE *out, struct bench_options *
 	if (rc)
 		return rc;
 	count_rows(&options);
+	if (!options.start)
+		options.driver = "running"; /* theirs is not known here */
 	*ret_options = options;
 	return 0;
 }

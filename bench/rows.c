@@ -91,6 +91,7 @@ INLINE int write_loop(struct bench_rows *rows, slu_channel *channel, uint64_t ro
 {
 	uint64_t sequence = rows->sequence;
 	uint32_t row_bytes = rows->row_bytes;
+	bool stream = rows->stream;
 	uint64_t i;
 	void *row;
 	int rc = SLU_OK;
@@ -99,7 +100,8 @@ INLINE int write_loop(struct bench_rows *rows, slu_channel *channel, uint64_t ro
 		rc = slu_channel_reserve(channel, word_count * 8, &row);
 		if (__builtin_expect(rc != SLU_OK, 0))
 			break;
-		ROW_PREFETCH(row, word_count, 1);
+		if (stream)
+			ROW_PREFETCH(row, word_count, 1);
 		row_fill(row, sequence++, row_bytes, word_count);
 		slu_channel_append(channel, word_count * 8);
 	}
@@ -109,12 +111,13 @@ INLINE int write_loop(struct bench_rows *rows, slu_channel *channel, uint64_t ro
 }
 
 INLINE uint64_t check_loop(const row_word *row, uint64_t sequence, uint32_t row_bytes,
-                           uint64_t row_count, uint32_t word_count)
+                           uint64_t row_count, uint32_t word_count, bool stream)
 {
 	struct row_difference difference = {{0, 0, 0, 0}, 0};
 
 	for (uint64_t i = 0; i < row_count; i++) {
-		ROW_PREFETCH(row, word_count, 0);
+		if (stream)
+			ROW_PREFETCH(row, word_count, 0);
 		row_compare(row, sequence++, row_bytes, word_count, &difference);
 		row += word_count;
 	}
@@ -130,7 +133,7 @@ INLINE uint64_t check_loop(const row_word *row, uint64_t sequence, uint32_t row_
 		return write_loop(rows, channel, row_count, ret_written, n);
 #define CHECK_CASE(n)                                                                              \
 	case n:                                                                                    \
-		return check_loop(row, sequence, row_bytes, row_count, n);
+		return check_loop(row, sequence, row_bytes, row_count, n, stream);
 
 INLINE int write_rows(struct bench_rows *rows, slu_channel *channel, uint64_t row_count,
                       uint64_t *ret_written)
@@ -143,12 +146,12 @@ INLINE int write_rows(struct bench_rows *rows, slu_channel *channel, uint64_t ro
 }
 
 INLINE uint64_t check_rows(const row_word *row, uint64_t sequence, uint32_t row_bytes,
-                           uint64_t row_count, uint32_t word_count)
+                           uint64_t row_count, uint32_t word_count, bool stream)
 {
 	switch (word_count) {
 		FOR_EACH_SHORT_ROW(CHECK_CASE)
 	default:
-		return check_loop(row, sequence, row_bytes, row_count, word_count);
+		return check_loop(row, sequence, row_bytes, row_count, word_count, stream);
 	}
 }
 
@@ -159,9 +162,9 @@ static int write_baseline(struct bench_rows *rows, slu_channel *channel, uint64_
 }
 
 static uint64_t check_baseline(const row_word *row, uint64_t sequence, uint32_t row_bytes,
-                               uint64_t row_count, uint32_t word_count)
+                               uint64_t row_count, uint32_t word_count, bool stream)
 {
-	return check_rows(row, sequence, row_bytes, row_count, word_count);
+	return check_rows(row, sequence, row_bytes, row_count, word_count, stream);
 }
 
 #if defined(__x86_64__)
@@ -174,9 +177,9 @@ write_avx2(struct bench_rows *rows, slu_channel *channel, uint64_t row_count, ui
 
 __attribute__((target("avx2,prfchw"))) static uint64_t
 check_avx2(const row_word *row, uint64_t sequence, uint32_t row_bytes, uint64_t row_count,
-           uint32_t word_count)
+           uint32_t word_count, bool stream)
 {
-	return check_rows(row, sequence, row_bytes, row_count, word_count);
+	return check_rows(row, sequence, row_bytes, row_count, word_count, stream);
 }
 
 static bool have_avx2(void)
@@ -198,11 +201,12 @@ const char *bench_rows_isa(void)
 	return have_avx2() ? "avx2" : "baseline";
 }
 
-void bench_rows_init(struct bench_rows *rows, uint32_t row_bytes, uint32_t lane)
+void bench_rows_init(struct bench_rows *rows, uint32_t row_bytes, uint32_t lane, bool stream)
 {
 	rows->sequence = (uint64_t)lane << BENCH_ROW_LANE_SHIFT;
 	rows->row_bytes = row_bytes;
 	rows->word_count = (row_bytes + 7) / 8;
+	rows->stream = stream;
 }
 
 int bench_rows_write(struct bench_rows *rows, slu_channel *channel, uint64_t row_count,
@@ -228,8 +232,8 @@ __attribute__((noinline)) static uint64_t count_bad(const struct bench_rows *row
 	uint64_t bad = 0;
 
 	for (uint64_t i = 0; i < row_count; i++, row += rows->word_count)
-		bad += check_loop(row, rows->sequence + i, rows->row_bytes, 1, rows->word_count) !=
-		       0;
+		bad += check_loop(row, rows->sequence + i, rows->row_bytes, 1, rows->word_count,
+		                  false) != 0;
 	return bad;
 }
 
@@ -243,10 +247,10 @@ uint64_t bench_rows_check(struct bench_rows *rows, const void *data, size_t size
 
 	if (have_avx2())
 		difference = check_avx2(data, rows->sequence, rows->row_bytes, row_count,
-		                        rows->word_count);
+		                        rows->word_count, rows->stream);
 	else
 		difference = check_baseline(data, rows->sequence, rows->row_bytes, row_count,
-		                            rows->word_count);
+		                            rows->word_count, rows->stream);
 	if (__builtin_expect(difference != 0, 0))
 		bad += count_bad(rows, data, row_count);
 	rows->sequence += row_count;

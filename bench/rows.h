@@ -16,6 +16,7 @@
 #ifndef BENCH_ROWS_H
 #define BENCH_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,9 +30,11 @@ struct bench_rows {
 	uint64_t sequence; /* of the next row */
 	uint32_t row_bytes;
 	uint32_t word_count; /* 64-bit words of a row with its padding */
+	bool stream;         /* more rows follow at once: fetch their lines ahead */
 };
 
-void bench_rows_init(struct bench_rows *rows, uint32_t row_bytes, uint32_t lane);
+/* Rows of a lane, from the first. stream: frames are filled with them. */
+void bench_rows_init(struct bench_rows *rows, uint32_t row_bytes, uint32_t lane, bool stream);
 
 /* Rows written, or expected and received, so far. */
 static inline uint64_t bench_rows_count(const struct bench_rows *rows)

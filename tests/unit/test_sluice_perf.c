@@ -26,7 +26,7 @@ static size_t fill_frame(uint32_t row_bytes, uint32_t lane)
 {
 	struct bench_rows rows;
 
-	bench_rows_init(&rows, row_bytes, lane);
+	bench_rows_init(&rows, row_bytes, lane, true);
 	memset(frame, 0xaa, sizeof(frame));
 	bench_rows_fill(&rows, frame, ROW_COUNT);
 	return (size_t)ROW_COUNT * bench_rows_stride(&rows);
@@ -37,7 +37,7 @@ static uint64_t check_frame(uint32_t row_bytes, uint32_t lane, size_t size_bytes
 	struct bench_rows rows;
 	uint64_t row_count, bad;
 
-	bench_rows_init(&rows, row_bytes, lane);
+	bench_rows_init(&rows, row_bytes, lane, true);
 	bad = bench_rows_check(&rows, frame, size_bytes, &row_count);
 	CU_ASSERT_EQUAL(row_count, size_bytes / bench_rows_stride(&rows));
 	CU_ASSERT_EQUAL(bench_rows_count(&rows), row_count);
@@ -109,7 +109,7 @@ static void rows_written_through_a_channel_compare_equal(void)
 		memset(frame, 0x55, sizeof(frame));
 		cursor.next = (uint8_t *)frame;
 		cursor.end = cursor.next + sizeof(frame);
-		bench_rows_init(&rows, row_bytes, 9);
+		bench_rows_init(&rows, row_bytes, 9, true);
 		CU_ASSERT_EQUAL(bench_rows_write(&rows, channel, ROW_COUNT, &written), SLU_OK);
 		CU_ASSERT_EQUAL(written, ROW_COUNT);
 		CU_ASSERT_EQUAL(check_frame(row_bytes, 9, (size_t)(cursor.next - (uint8_t *)frame)),
