@@ -25,6 +25,8 @@
 
 struct engine;
 
+#define ENGINE_PEER_MAX 4095u /* largest number of a peer */
+
 struct engine_config {
 	struct port *port; /* borrowed; the poller's own */
 	const struct slu_driver_ops *ops;

@@ -22,8 +22,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#define ENGINE_PEERS_MAX    4096u /* numbers, so that a wild one is no gigabyte */
-#define ENGINE_SESSIONS_MAX 17u   /* per peer: the urgent one, then the bulk ones */
+#define ENGINE_SESSIONS_MAX 17u /* per peer: the urgent one, then the bulk ones */
 #define SESSION_URGENT      0u
 #define ENGINE_NEVER        UINT64_MAX
 

@@ -255,6 +255,7 @@ int engine_channel_open(struct engine *engine, const struct engine_open *open, u
 {
 	engine->now_ns = now_ns;
 	if (open->chan_idx >= engine->arena->max_channels || engine->lanes[open->chan_idx] ||
+	    open->peer > ENGINE_PEER_MAX ||
 	    (open->direction != SLU_SEND && open->direction != SLU_RECV))
 		return -EINVAL;
 	return lane_open(engine, open);

@@ -37,7 +37,7 @@ static struct peer *peer_create(struct engine *engine, uint32_t number)
 
 struct peer *peer_get(struct engine *engine, uint32_t number)
 {
-	if (number >= ENGINE_PEERS_MAX)
+	if (number > ENGINE_PEER_MAX)
 		return NULL;
 	if (number >= engine->peer_room) {
 		uint32_t room =

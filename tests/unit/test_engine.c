@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_engine.c - engines over the loop driver, one promise at a time: what the
+ * simulation sees only from afar, or only with luck.
+ */
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/unit.h"
+#include "transport/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct hosts hosts;
+static struct host *const A = &hosts.host[0];
+static struct host *const B = &hosts.host[1];
+
+/* Nobody asks again in these tests: what is not said by itself is missed. */
+static void two_start(void)
+{
+	hosts_start(&hosts, &(struct hosts_config){.count = 2,
+	                                           .receive_frames = 24,
+	                                           .advertise_ns = 3600 * SLU_NS_PER_S});
+}
+
+/* A channel from A to B in entries 0, ends attached. */
+static void channel_open(struct chan_tx *tx, struct chan_rx *rx, uint32_t number)
+{
+	CU_ASSERT_EQUAL_FATAL(host_open(A, 0, 1, SLU_SEND, number, number), 0);
+	CU_ASSERT_EQUAL_FATAL(host_open(B, 0, 0, SLU_RECV, number, number), 0);
+	chan_tx_init(tx, &A->ports[HOST_PROCESS], 0);
+	chan_rx_init(rx, &B->ports[HOST_PROCESS], 0, 0);
+	hosts_settle(&hosts);
+}
+
+static void channel_close(struct chan_tx *tx)
+{
+	chan_tx_eos(tx);
+	host_close(A, 0, 0);
+	hosts_settle(&hosts);
+	host_close(B, 0, 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(A->done[0]);
+	CU_ASSERT_TRUE(B->done[0]);
+}
+
+static int reset_error(const struct host *host, uint32_t chan_idx)
+{
+	return chan_reset_error(arena_chan(host->arena, chan_idx));
+}
+
+static const char *reset_text(const struct host *host, uint32_t chan_idx)
+{
+	return chan_reset_text(arena_chan(host->arena, chan_idx));
+}
+
+/* Whether a channel from A to B still works. */
+static void traffic_flows(struct chan_tx *tx, struct chan_rx *rx, uint32_t count)
+{
+	uint32_t sent = 0, received = 0, number;
+	int idle = 0;
+
+	while (received < count && idle < 3) {
+		idle++;
+		while (sent < count && host_send(tx, sent))
+			sent++;
+		hosts_settle(&hosts);
+		while (host_recv(rx, &number) == SLU_OK) {
+			CU_ASSERT_EQUAL(number, received);
+			received++;
+			idle = 0;
+		}
+		hosts_settle(&hosts);
+	}
+	CU_ASSERT_EQUAL(received, count);
+}
+
+/* ---- sound engines ------------------------------------------------------- */
+
+static void moves_frames_without_anybody_asking_again(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+	uint32_t number;
+
+	two_start();
+	channel_open(&tx, &rx, 1);
+	traffic_flows(&tx, &rx, 500);
+	CU_ASSERT_EQUAL(host_stats(A).resent_frames, 0);
+	/* Credit is told a part of the window at a time, not frame by frame. */
+	CU_ASSERT_TRUE(host_stats(B).credits_sent < 400);
+	chan_tx_eos(&tx);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_recv(&rx, &number), SLU_EOS);
+	channel_close(&tx);
+	CU_ASSERT_TRUE(host_full(A));
+	CU_ASSERT_TRUE(host_full(B));
+	CU_ASSERT_EQUAL(host_stats(B).receive_frames_promised, 0);
+	hosts_stop(&hosts);
+}
+
+static void leaves_frames_in_the_ring_that_the_peer_has_no_room_for(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+	uint32_t sent = 0;
+
+	two_start();
+	channel_open(&tx, &rx, 1);
+	for (int i = 0; i < 10; i++) {
+		while (host_send(&tx, sent))
+			sent++;
+		hosts_settle(&hosts);
+	}
+	/* The receiver took nothing: its window and ours are full, and no more. */
+	CU_ASSERT_TRUE(sent <= 2 * A->arena->window_slots);
+	CU_ASSERT_TRUE(host_stats(B).receive_frames_promised <= 24);
+	channel_close(&tx);
+	hosts_stop(&hosts);
+}
+
+static void refuses_what_cannot_be_guaranteed_a_frame(void)
+{
+	hosts_start(&hosts, &(struct hosts_config){
+	                            .count = 2, .receive_frames = 8, .advertise_ns = SLU_NS_PER_S});
+	/* 8 frames less 3 sessions and 2 of reserve */
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 0, 0), 0);
+	CU_ASSERT_EQUAL(host_open(B, 1, 0, SLU_RECV, 1, 1), 0);
+	CU_ASSERT_EQUAL(host_open(B, 2, 0, SLU_RECV, 2, 2), 0);
+	CU_ASSERT_EQUAL(host_open(B, 3, 0, SLU_RECV, 3, 3), -ENOSPC);
+	CU_ASSERT_EQUAL(host_open(B, 3, 0, SLU_SEND, 3, 3), 0);
+	hosts_stop(&hosts);
+}
+
+static void refuses_a_second_end_of_the_same_name(void)
+{
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_SEND, 1, 1), -EEXIST);
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_RECV, 1, 1), 0);
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_RECV, 2, 2), -EINVAL);
+	CU_ASSERT_EQUAL(host_open(A, 2, ENGINE_PEER_MAX + 1, SLU_RECV, 2, 2), -EINVAL);
+	hosts_stop(&hosts);
+}
+
+static void of_two_tokens_the_later_is_refused(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_open(B, 1, 0, SLU_RECV, 1, 666), 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(reset_error(B, 1), -EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(B, 1), "another token"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(B, 1), "host0"));
+	CU_ASSERT_EQUAL(reset_error(A, 0), 0);
+	host_close(B, 1, 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(B->done[1]);
+	/* The right one comes after all. */
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 1, 1), 0);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 0);
+	chan_rx_init(&rx, &B->ports[HOST_PROCESS], 0, 0);
+	hosts_settle(&hosts);
+	traffic_flows(&tx, &rx, 20);
+	hosts_stop(&hosts);
+}
+
+static void a_sender_alone_is_told_in_time(void)
+{
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	hosts_pass(&hosts, 4 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(reset_error(A, 0), 0);
+	hosts_pass(&hosts, 2 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(reset_error(A, 0), -ETIMEDOUT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, 0), "no receiver on host host1 within 5.0 s"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, 0), "\"seg0 slice1\" on host host0"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, 0), "channel 4/1 0->3"));
+	hosts_stop(&hosts);
+}
+
+static void names_a_host_that_was_never_up(void)
+{
+	two_start();
+	engine_peer_name(A->engine, 2, "sdw9");
+	CU_ASSERT_EQUAL(host_open(A, 0, 2, SLU_RECV, 1, 1), 0);
+	hosts_pass(&hosts, 6 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(reset_error(A, 0), -ETIMEDOUT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, 0), "no sender on host sdw9"));
+	host_close(A, 0, 0);
+	CU_ASSERT_TRUE(A->done[0]);
+	hosts_stop(&hosts);
+}
+
+static void a_stop_waits_for_a_sender_that_comes_later(void)
+{
+	struct chan_tx tx;
+	uint32_t frame_idx;
+
+	two_start();
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 1, 1), 0);
+	atomic_store(&arena_chan(B->arena, 0)->stop, 1);
+	host_close(B, 0, 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(B->done[0]);
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 0);
+	CU_ASSERT_EQUAL(chan_tx_acquire(&tx, &frame_idx), SLU_STOPPED);
+	host_close(A, 0, 0);
+	CU_ASSERT_TRUE(A->done[0]);
+	CU_ASSERT_EQUAL(host_stats(A).ends_waiting, 0);
+	hosts_stop(&hosts);
+}
+
+static void a_death_waits_for_a_receiver_that_comes_later(void)
+{
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	host_close(A, 0, ECONNRESET);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 1, 1), 0);
+	CU_ASSERT_EQUAL(reset_error(B, 0), -ECONNRESET);
+	CU_ASSERT_STRING_EQUAL(reset_text(B, 0), "it died");
+	/* A token is never used again: the name may be, for something else. */
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_SEND, 2, 2), 0);
+	host_close(A, 1, ECONNRESET);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_open(B, 1, 0, SLU_RECV, 2, 3), 0);
+	CU_ASSERT_EQUAL(reset_error(B, 1), 0);
+	hosts_stop(&hosts);
+}
+
+static void forgets_who_ended_unmet_after_its_rendezvous_time(void)
+{
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	host_close(A, 0, ECONNRESET);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_stats(B).ends_waiting, 1);
+	hosts_pass(&hosts, 6 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(host_stats(B).ends_waiting, 0);
+	CU_ASSERT_EQUAL(engine_deadline(B->engine), UINT64_MAX);
+	hosts_stop(&hosts);
+}
+
+static void says_again_what_was_lost_with_the_control_connection(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	A->control_broken = true;
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 1), 0);
+	hosts_peer_down(&hosts, 0, 1);
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 1, 1), 0);
+	hosts_settle(&hosts);
+	A->control_broken = false;
+	hosts_peer_up(&hosts, 0, 1);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 0);
+	chan_rx_init(&rx, &B->ports[HOST_PROCESS], 0, 0);
+	hosts_settle(&hosts);
+	/* Sessions live on without it. */
+	hosts_peer_down(&hosts, 0, 1);
+	traffic_flows(&tx, &rx, 50);
+	chan_tx_eos(&tx);
+	host_close(A, 0, 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_FALSE(A->done[0]);
+	hosts_peer_up(&hosts, 0, 1);
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(A->done[0]);
+	hosts_stop(&hosts);
+}
+
+static void a_peer_without_sessions_is_unreachable_in_time(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	channel_open(&tx, &rx, 1);
+	/* B's engine is no more, and nobody says so. */
+	engine_destroy(B->engine);
+	B->engine = NULL;
+	STAILQ_INIT(&hosts.letters);
+	hosts.config.count = 1;
+	hosts_pass(&hosts, 1 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(reset_error(A, 0), 0);
+	hosts_pass(&hosts, 2 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(reset_error(A, 0), -EHOSTUNREACH);
+	CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, 0), "no session with host host1 for 2.0 s"));
+	engine_peer_dead(A->engine, 1, ECONNRESET, "dead", hosts.now_ns);
+	host_close(A, 0, 0);
+	CU_ASSERT_TRUE(A->done[0]);
+	port_fini(&B->ports[0]);
+	port_fini(&B->ports[1]);
+	arena_destroy(B->arena);
+	hosts_stop(&hosts);
+}
+
+static void a_dead_peer_resets_every_channel_with_the_reason(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	channel_open(&tx, &rx, 1);
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_RECV, 2, 2), 0);
+	engine_peer_dead(A->engine, 1, ECONNRESET, "host1 was restarted", hosts.now_ns);
+	for (uint32_t i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(reset_error(A, i), -ECONNRESET);
+		CU_ASSERT_PTR_NOT_NULL(strstr(reset_text(A, i), "host1 was restarted"));
+	}
+	hosts_stop(&hosts);
+}
+
+static void asks_not_to_sleep_while_there_is_work(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	hosts_pass(&hosts, SLU_NS_PER_S); /* what was set for connecting runs out */
+	CU_ASSERT_EQUAL(engine_arm(A->engine), 0);
+	CU_ASSERT_EQUAL(engine_deadline(A->engine), UINT64_MAX);
+	channel_open(&tx, &rx, 1);
+	CU_ASSERT_EQUAL(engine_arm(A->engine), 0);
+	/* Closing gives the channel a turn. */
+	chan_tx_eos(&tx);
+	host_close(A, 0, 0);
+	CU_ASSERT_EQUAL(engine_arm(A->engine), SLU_AGAIN);
+	CU_ASSERT_TRUE(engine_deadline(A->engine) <= hosts.now_ns);
+	hosts_stop(&hosts);
+}
+
+static void says_in_words_why_it_cannot_start(void)
+{
+	struct engine_callbacks callbacks = {0};
+	struct slu_driver_option wrong = {"no_such_option", "1"};
+	struct slu_driver_config driver = {.options = &wrong, .option_count = 1};
+	struct engine_config config = {.ops = slu_driver_find("loop"), .driver = &driver};
+	struct engine *engine = NULL;
+	char error[ARENA_ERROR_BYTES] = "";
+
+	two_start();
+	config.port = &A->ports[0];
+	config.node = "host0";
+	CU_ASSERT_EQUAL(engine_create(&config, &callbacks, 0, error, &engine), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "bulk_sessions 0"));
+	config.bulk_sessions = 1;
+	CU_ASSERT_EQUAL(engine_create(&config, &callbacks, 0, error, &engine), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "no_such_option"));
+	CU_ASSERT_PTR_NULL(engine);
+	hosts_stop(&hosts);
+}
+
+int main(void)
+{
+	static const struct unit_test tests[] = {
+	        UNIT_TEST(moves_frames_without_anybody_asking_again),
+	        UNIT_TEST(leaves_frames_in_the_ring_that_the_peer_has_no_room_for),
+	        UNIT_TEST(refuses_what_cannot_be_guaranteed_a_frame),
+	        UNIT_TEST(refuses_a_second_end_of_the_same_name),
+	        UNIT_TEST(of_two_tokens_the_later_is_refused),
+	        UNIT_TEST(a_sender_alone_is_told_in_time),
+	        UNIT_TEST(names_a_host_that_was_never_up),
+	        UNIT_TEST(a_stop_waits_for_a_sender_that_comes_later),
+	        UNIT_TEST(a_death_waits_for_a_receiver_that_comes_later),
+	        UNIT_TEST(forgets_who_ended_unmet_after_its_rendezvous_time),
+	        UNIT_TEST(says_again_what_was_lost_with_the_control_connection),
+	        UNIT_TEST(a_peer_without_sessions_is_unreachable_in_time),
+	        UNIT_TEST(a_dead_peer_resets_every_channel_with_the_reason),
+	        UNIT_TEST(asks_not_to_sleep_while_there_is_work),
+	        UNIT_TEST(says_in_words_why_it_cannot_start),
+	        {NULL, NULL},
+	};
+
+	log_set_level(LOG_LEVEL_ERROR); /* what is refused here is refused on purpose */
+	return unit_run("engine", tests);
+}
