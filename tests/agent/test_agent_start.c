@@ -7,9 +7,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -179,6 +181,45 @@ static void leaves_the_socket_of_a_living_agent_alone(void)
 	agent_fixture_end(&fixture);
 }
 
+/* Puts a file system in the place of the fixture's directory that holds a copy of
+ * the configuration and an empty log, and no file more. */
+static int fill_directory(const struct agent_fixture *fixture)
+{
+	char config[4096];
+	FILE *file = fopen(fixture->config_path, "re");
+	size_t size;
+
+	if (!file)
+		return -errno;
+	size = fread(config, 1, sizeof(config), file);
+	fclose(file);
+	/* three inodes: the directory and two files */
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", fixture->directory, "tmpfs", 0, "nr_inodes=3") < 0)
+		return -errno;
+	file = fopen(fixture->config_path, "we");
+	if (!file || fwrite(config, 1, size, file) != size || fclose(file) != 0)
+		return -EIO;
+	file = fopen(fixture->log_path, "we");
+	return file && fclose(file) == 0 ? 0 : -EIO;
+}
+
+static void says_that_the_disk_is_full(void)
+{
+	struct agent_fixture fixture;
+	char *log;
+
+	CU_ASSERT_EQUAL_FATAL(agent_fixture_start(&fixture, &no_options), 0);
+	CU_ASSERT_EQUAL(agent_fixture_stop(&fixture), 0);
+	CU_ASSERT_EQUAL_FATAL(fill_directory(&fixture), 0);
+	CU_ASSERT_EQUAL(agent_fixture_restart(&fixture), 1);
+	log = agent_fixture_log(&fixture);
+	assert_has(log, "No space left on device");
+	free(log);
+	CU_ASSERT_EQUAL(umount(fixture.directory), 0);
+	agent_fixture_end(&fixture);
+}
+
 static void replaces_the_socket_of_a_dead_agent(void)
 {
 	struct agent_fixture fixture;
@@ -261,6 +302,7 @@ int main(void)
 	        UNIT_TEST(says_that_hugepages_are_missing),
 	        UNIT_TEST(notes_that_it_does_without_hugepages),
 	        UNIT_TEST(says_that_the_port_is_taken),
+	        UNIT_TEST(says_that_the_disk_is_full),
 	        UNIT_TEST(leaves_the_socket_of_a_living_agent_alone),
 	        UNIT_TEST(replaces_the_socket_of_a_dead_agent),
 	        UNIT_TEST(does_not_remove_a_file_that_is_no_socket),
