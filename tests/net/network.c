@@ -26,24 +26,39 @@ static const char *const brackets_v6[NETWORK_HOSTS_MAX] = {"[fd77::1]", "[fd77::
 
 /* ---- namespaces -------------------------------------------------------------- */
 
-/* A new network namespace, held by the descriptor that is returned; -1: errno.
- * This program itself stays where it is. */
-static int namespace_create(void)
+static int namespace_own(void)
 {
-	int own_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int fd = -1, error;
+	return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+}
 
-	if (own_fd < 0)
-		return -1;
-	if (unshare(CLONE_NEWNET) == 0)
-		fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	error = errno;
+/* Takes own_fd; errno stays. */
+static void namespace_back(int own_fd)
+{
+	int error = errno;
+
 	if (setns(own_fd, CLONE_NEWNET) < 0) {
 		perror("back to the own network namespace");
 		exit(2);
 	}
 	close(own_fd);
 	errno = error;
+}
+
+/* A new network namespace, held by the descriptor that is returned; -1: errno.
+ * This program itself stays where it is. */
+static int namespace_create(void)
+{
+	int own_fd = namespace_own();
+	int fd;
+
+	if (own_fd < 0)
+		return -1;
+	if (unshare(CLONE_NEWNET) < 0) {
+		close(own_fd);
+		return -1;
+	}
+	fd = namespace_own();
+	namespace_back(own_fd);
 	return fd;
 }
 
@@ -208,18 +223,17 @@ const char *network_address(const struct network *network, unsigned host)
 
 int network_socket(const struct network *network, unsigned host, int domain, int type, int protocol)
 {
-	int own_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int fd = -1, error;
+	int own_fd = namespace_own();
+	int fd;
 
-	if (own_fd >= 0 && setns(network->host_fds[host], CLONE_NEWNET) == 0)
-		fd = socket(domain, type | SOCK_CLOEXEC, protocol);
-	error = errno;
-	if (own_fd < 0 || setns(own_fd, CLONE_NEWNET) < 0) {
-		perror("back to the own network namespace");
-		exit(2);
+	if (own_fd < 0)
+		return -1;
+	if (setns(network->host_fds[host], CLONE_NEWNET) < 0) {
+		close(own_fd);
+		return -1;
 	}
-	close(own_fd);
-	errno = error;
+	fd = socket(domain, type | SOCK_CLOEXEC, protocol);
+	namespace_back(own_fd);
 	return fd;
 }
 
