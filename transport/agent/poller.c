@@ -215,8 +215,7 @@ int poller_create(const struct poller_config *config, struct poller **ret_poller
 	result = poller->start_result;
 	if (result < 0) {
 		pthread_join(poller->thread, NULL);
-		snprintf(error, CONFIG_ERROR_MAX, "driver %s: %s", config->config->driver.name,
-		         poller->start_error);
+		snprintf(error, CONFIG_ERROR_MAX, "%s", poller->start_error);
 		poller_free(poller);
 		return result;
 	}
