@@ -287,7 +287,7 @@ static void survivors_on_one_host_are_told_and_nothing_leaks(void)
 static void survivors_on_two_hosts_are_told_and_nothing_leaks(void)
 {
 	struct stage stage = {.hosts = 2};
-	struct agent_fixture_options options = {.agent = "peer_timeout = 2s\nkeepalive = 200ms\n"};
+	struct agent_fixture_options options = {.agent = "peer_timeout = 4s\nkeepalive = 200ms\n"};
 
 	CU_ASSERT_EQUAL_FATAL(agent_fixture_start_pair(stage.agents, &options), 0);
 	rounds(&stage);
