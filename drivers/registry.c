@@ -97,6 +97,11 @@ static uint64_t missing_deadline(struct slu_driver *driver)
 	return UINT64_MAX;
 }
 
+static uint32_t missing_rx_posted(struct slu_driver *driver)
+{
+	return 0;
+}
+
 static void missing_stats(struct slu_driver *driver, struct slu_driver_stats *ret_stats)
 {
 	memset(ret_stats, 0, sizeof(*ret_stats));
@@ -123,6 +128,7 @@ static void ops_fill(struct slu_driver_ops *ops)
 	FILL(fd);
 	FILL(arm);
 	FILL(deadline);
+	FILL(rx_posted);
 	FILL(stats);
 }
 

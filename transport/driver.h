@@ -171,6 +171,11 @@ struct slu_driver_ops {
 	 * host->now_ns; UINT64_MAX: never. */
 	uint64_t (*deadline)(struct slu_driver *driver);
 
+	/* How many buffers of rx_get it keeps posted for its sessions, besides those
+	 * with a message: the caller must have that many more. Changes when a session
+	 * comes up or ends. */
+	uint32_t (*rx_posted)(struct slu_driver *driver);
+
 	void (*stats)(struct slu_driver *driver, struct slu_driver_stats *ret_stats);
 };
 

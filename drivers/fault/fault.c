@@ -476,6 +476,11 @@ static uint64_t fault_deadline(struct slu_driver *driver)
 	return own_ns < inner_ns ? own_ns : inner_ns;
 }
 
+static uint32_t fault_rx_posted(struct slu_driver *driver)
+{
+	return driver->ops->rx_posted(driver->inner);
+}
+
 static void fault_stats(struct slu_driver *driver, struct slu_driver_stats *ret_stats)
 {
 	driver->ops->stats(driver->inner, ret_stats);
@@ -496,5 +501,6 @@ const struct slu_driver_ops slu_fault_ops = {
         .fd = fault_fd,
         .arm = fault_arm,
         .deadline = fault_deadline,
+        .rx_posted = fault_rx_posted,
         .stats = fault_stats,
 };

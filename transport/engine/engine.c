@@ -65,7 +65,10 @@ bool engine_secret_equal(const void *a, const void *b, size_t size_bytes)
 
 void engine_reserve(struct engine *engine)
 {
-	receive_budget_reserve(&engine->budget, ENGINE_RESERVE_MIN + engine->sessions_up);
+	/* The driver comes after the budget. */
+	uint32_t posted = engine->driver ? engine->ops->rx_posted(engine->driver) : 0;
+
+	receive_budget_reserve(&engine->budget, ENGINE_RESERVE_MIN + engine->sessions_up + posted);
 }
 
 void engine_reap(struct engine *engine)
