@@ -257,6 +257,13 @@ void refuses_messages_that_are_too_long(void)
 	rig_destroy(rig);
 }
 
+static bool is_offered(void *ctx)
+{
+	struct rig_side *side = ctx;
+
+	return side->other != NULL;
+}
+
 void refuses_messages_while_it_is_not_up(void)
 {
 	struct rig *rig = conformance_rig(2);
@@ -268,8 +275,8 @@ void refuses_messages_while_it_is_not_up(void)
 	CU_ASSERT_FATAL(side != NULL);
 	CU_ASSERT(rig_put(side, 100) == -ENOTCONN);
 	CU_ASSERT(rig_put_small(side, 10) == -ENOTCONN);
+	CU_ASSERT_FATAL(rig_until(rig, is_offered, side));
 	rig_settle(rig);
-	CU_ASSERT_FATAL(side->other != NULL);
 	CU_ASSERT(side->state == RIG_CONNECTING);
 	CU_ASSERT(rig_put(side, 100) == -ENOTCONN);
 	CU_ASSERT(rig_put(side->other, 100) == -ENOTCONN);

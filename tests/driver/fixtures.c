@@ -196,6 +196,8 @@ static const struct slu_driver_option fault_tcp_options[] = {{"listen", "127.0.0
 static const struct slu_driver_option delay_tcp_options[] = {{"listen", "127.0.0.1:0"},
                                                              DELAY_OPTIONS};
 
+/* Of the first guest of tests/vm. */
+static const struct slu_driver_option verbs6_options[] = {{"listen", "[fd77::1]:0"}};
 static const struct slu_driver_option tcp4_options[] = {{"listen", "127.0.0.1:0"}};
 static const struct slu_driver_option tcp6_options[] = {{"listen", "[::1]:0"}};
 
@@ -224,6 +226,14 @@ const struct conformance_fixture conformance_fixtures[] = {
         {.name = "fault-tcp-faults",
          .driver = "fault:tcp",
          OPTIONS(fault_tcp_options),
+         REAL_FIXTURE,
+         .faults = true},
+        {.name = "verbs", .driver = "verbs", REAL_FIXTURE},
+        {.name = "verbs6", .driver = "verbs", OPTIONS(verbs6_options), REAL_FIXTURE},
+        {.name = "fault-verbs-late", .driver = "fault:verbs", OPTIONS(delay_options), REAL_FIXTURE},
+        {.name = "fault-verbs-faults",
+         .driver = "fault:verbs",
+         OPTIONS(fault_options),
          REAL_FIXTURE,
          .faults = true},
         {.name = NULL},
