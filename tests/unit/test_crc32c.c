@@ -43,6 +43,19 @@ static void is_the_same_by_tables_at_every_size_and_alignment(void)
 			                crc32c_portable(0, bytes + from, size));
 }
 
+/* Long ones are computed in stripes. */
+static void is_the_same_by_tables_for_whole_frames(void)
+{
+	static uint8_t bytes[20000];
+	uint32_t seed = 1;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)((seed = seed * 1103515245 + 12345) >> 16);
+	for (size_t size = 1400; size <= sizeof(bytes); size += 61)
+		CU_ASSERT_EQUAL(crc32c((uint32_t)size, bytes, size),
+		                crc32c_portable((uint32_t)size, bytes, size));
+}
+
 static void goes_on_where_it_stopped(void)
 {
 	static const char text[] = "no row is lost and none comes twice";
@@ -62,6 +75,7 @@ int main(void)
 	static const struct unit_test tests[] = {
 	        UNIT_TEST(agrees_with_rfc_3720),
 	        UNIT_TEST(is_the_same_by_tables_at_every_size_and_alignment),
+	        UNIT_TEST(is_the_same_by_tables_for_whole_frames),
 	        UNIT_TEST(goes_on_where_it_stopped),
 	        {NULL, NULL},
 	};
