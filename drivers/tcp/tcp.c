@@ -331,6 +331,8 @@ static void tcp_stats(struct slu_driver *driver, struct slu_driver_stats *ret_st
 
 const struct slu_driver_ops slu_driver_tcp = {
         .name = "tcp",
+        /* TCP's own checksum. Who has seen it fail sets crc32c in the configuration. */
+        .caps = SLU_DRIVER_LINK_INTEGRITY,
         .open = tcp_open,
         .close = tcp_close,
         .address = tcp_address,
