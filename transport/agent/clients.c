@@ -262,6 +262,39 @@ static void clients_accept_again(struct deadline *deadline, uint64_t now_ns)
 	loop_rewatch(clients->config.loop, &clients->listener, EPOLLIN);
 }
 
+static int spare_open(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Take the connection with the descriptor kept for this, and say why it cannot stay. */
+static bool clients_refuse_with_spare(struct clients *clients, int error)
+{
+	union client_message message;
+	int fd;
+
+	if (clients->spare_fd < 0)
+		return false;
+	close(clients->spare_fd);
+	fd = accept4(clients->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0) {
+		/* A message left unread would reach the process as a reset connection,
+		 * ahead of our words. */
+		while (recv(fd, &message, sizeof(message), MSG_DONTWAIT) > 0)
+			;
+		client_message_init(&message, CLIENT_ERROR);
+		message.error.error = (uint32_t)error;
+		snprintf(message.error.text, sizeof(message.error.text),
+		         "the agent on %s has no descriptor for another process: %s",
+		         clients->config.agent->node, strerror(error));
+		client_send(fd, &message, NULL, 0);
+		close(fd);
+		arena_count(clients->config.arena, ARENA_CLIENTS_REFUSED, 1);
+	}
+	clients->spare_fd = spare_open();
+	return fd >= 0;
+}
+
 /* Without descriptors the connection stays in the queue and the socket readable:
  * look away for a while instead of spinning. */
 static void clients_accept_pause(struct clients *clients, int error)
@@ -272,6 +305,8 @@ static void clients_accept_pause(struct clients *clients, int error)
 		log_event(LOG_LEVEL_ERROR, "accept_failed", "socket=\"%s\" error=\"%s\" clients=%u",
 		          clients->socket_path, strerror(error), clients->member_count);
 	clients->accept_failed = true;
+	if ((error == EMFILE || error == ENFILE) && clients_refuse_with_spare(clients, error))
+		return;
 	if (deadlines_set(&loop->deadlines, &clients->accept_again,
 	                  loop->now_ns + CLIENTS_ACCEPT_AGAIN_NS) == 0)
 		loop_rewatch(loop, &clients->listener, 0);
@@ -311,7 +346,8 @@ int clients_init(struct clients *clients, const struct clients_config *config, c
 	int socket_fd = -1;
 	int result;
 
-	*clients = (struct clients){.config = *config, .listener = {.fd = -1}, .lock_fd = -1};
+	*clients = (struct clients){
+	        .config = *config, .listener = {.fd = -1}, .lock_fd = -1, .spare_fd = spare_open()};
 	TAILQ_INIT(&clients->all);
 	TAILQ_INIT(&clients->failed);
 	TAILQ_INIT(&clients->dead);
@@ -367,6 +403,8 @@ void clients_fini(struct clients *clients)
 	slots_fini(&clients->slots);
 	if (clients->observer_arena_fd >= 0)
 		close(clients->observer_arena_fd);
+	if (clients->spare_fd >= 0)
+		close(clients->spare_fd);
 	if (clients->lock_fd >= 0)
 		close(clients->lock_fd);
 	free(clients->socket_path);

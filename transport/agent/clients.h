@@ -49,6 +49,7 @@ struct clients {
 
 	char *socket_path;
 	int lock_fd;
+	int spare_fd; /* to accept with, and refuse, when descriptors run out */
 	struct loop_source listener;
 	struct deadline accept_again;
 	bool accept_failed; /* for want of descriptors; and that is logged */
