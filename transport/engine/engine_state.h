@@ -132,6 +132,7 @@ struct session {
 	enum session_state state;
 	bool crc32c;       /* either side wants frames checked */
 	bool blocked;      /* the driver said SLU_AGAIN */
+	bool worked;       /* since it is up, something sound came on it */
 	bool granted;      /* accepting side: secret is valid until grant_ns */
 	uint32_t attempts; /* since it last worked */
 	uint64_t retry_ns; /* connecting side: when to try (again), or to give up trying */

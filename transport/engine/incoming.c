@@ -212,6 +212,7 @@ void incoming_frame(struct session *session, void *message, uint32_t size_bytes)
 	engine->stats.crc_errors += corrupt;
 	if (!problem)
 		problem = incoming_address(session, wire, &lane);
+	session->worked |= !problem;
 	if (lane)
 		incoming_accept(lane, frame_idx, wire);
 	else

@@ -158,7 +158,9 @@ void session_lost(struct session *session, const char *reason)
 	if (session->state == SESSION_UP || session->attempts == 0)
 		log_event(LOG_LEVEL_WARNING, "session_lost", "peer=%s session=%u reason=\"%s\"",
 		          peer_label(peer), session->index, reason);
-	if (session->state == SESSION_UP && peer->engine->now_ns - session->up_ns >= worked_ns)
+	/* A link that loses its sessions under load still works: try again soon. */
+	if (session->state == SESSION_UP &&
+	    (session->worked || peer->engine->now_ns - session->up_ns >= worked_ns))
 		session->attempts = 0;
 	session_drop(session);
 	if (peer->connects)
@@ -181,6 +183,7 @@ static void session_up(struct session *session)
 		return;
 	session->state = SESSION_UP;
 	session->up_ns = engine->now_ns;
+	session->worked = false;
 	session->retry_ns = ENGINE_NEVER;
 	engine->sessions_up++;
 	engine_reserve(engine);
@@ -367,6 +370,7 @@ static void session_small_received(struct session *session, const void *message,
 		problem = lane_sends(lane) ? outgoing_credit(lane, &small)
 		                           : incoming_small(lane, &small);
 	}
+	session->worked |= !problem;
 	if (problem)
 		session_violated(session, problem);
 }
