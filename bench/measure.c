@@ -202,7 +202,7 @@ static uint64_t errors_count(const struct bench_run *run)
 
 static int latency_merge(const struct bench_run *run, struct bench_result *result)
 {
-	if (run->options->mode != BENCH_LATENCY && run->options->mode != BENCH_OFFERED)
+	if (!bench_run_has_latency(run->options))
 		return 0;
 	result->latency = malloc(sizeof(*result->latency));
 	if (!result->latency)

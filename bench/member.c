@@ -203,6 +203,9 @@ static void member_role(struct member *member)
 	case BENCH_LATENCY:
 		member->sender ? member_ping(member) : member_pong(member);
 		break;
+	case BENCH_WAL:
+		member->sender ? member_wal_primary(member) : member_wal_standby(member);
+		break;
 	case BENCH_IDLE:
 	case BENCH_IDLE_CHANNELS:
 		member_idle(member);
@@ -226,10 +229,10 @@ void bench_member_main(struct bench_run *run, uint32_t member_idx)
 	signal(SIGTERM, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	member_pin(&member);
-	if (run->options->mode == BENCH_OFFERED || run->options->mode == BENCH_LATENCY)
+	if (bench_run_has_latency(run->options))
 		member.histogram = &run->shared->histograms[member_idx];
 	member_attach(&member);
-	if (!bench_run_is_idle(run->options)) {
+	if (!bench_run_is_idle(run->options) && run->options->mode != BENCH_WAL) {
 		member_open_lanes(&member);
 		member_ready(&member);
 	}

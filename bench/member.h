@@ -3,7 +3,7 @@
  * member.h - what happens in a member's process: attach, open the channels, do
  * the part of its role, say how it went. member.c has what all share;
  * member_stream.c the roles of throughput and offered rate, member_pingpong.c
- * those of latency, member_idle.c those that do nothing.
+ * those of latency, member_wal.c those of a WAL stream, member_idle.c those that do nothing.
  */
 #ifndef BENCH_MEMBER_H
 #define BENCH_MEMBER_H
@@ -86,6 +86,8 @@ void member_send_offered(struct member *member);
 void member_receive(struct member *member); /* throughput and offered */
 void member_ping(struct member *member);
 void member_pong(struct member *member);
+void member_wal_primary(struct member *member); /* opens its stream itself */
+void member_wal_standby(struct member *member);
 void member_idle(struct member *member); /* opens its channels itself */
 
 #endif

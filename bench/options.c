@@ -108,6 +108,8 @@ static const char help_text[] =
         "  --mode throughput     rows/s, GB/s and CPU seconds per GB (default)\n"
         "  --mode latency        closed loop: a row there, a row back; half of the\n"
         "                        round trip, p50 to max\n"
+        "  --mode wal            closed loop: a record of --rows bytes (200) appended to a\n"
+        "                        WAL stream and acknowledged from memory on the other side\n"
         "  --mode offered        open loop: --rate rows/s are due at fixed times;\n"
         "                        latency counts from when a row was due\n"
         "  --mode idle           --processes attached, --channels open, nothing sent:\n"
@@ -168,8 +170,8 @@ __attribute__((format(printf, 2, 3))) static int refuse(char *error, const char 
 
 const char *bench_mode_name(enum bench_mode mode)
 {
-	static const char *const names[] = {"throughput", "latency", "offered", "idle",
-	                                    "idle-channels"};
+	static const char *const names[] = {"throughput", "latency", "wal",
+	                                    "offered",    "idle",    "idle-channels"};
 
 	return names[mode];
 }
@@ -435,7 +437,8 @@ static int check_agents(const struct bench_options *options, char *error)
 		                     "agents that sluice-perf starts");
 	if (options->socket[1] && !options->node[1])
 		return refuse(error, "--socket-b needs --node-b, the name of that agent's node");
-	if (options->socket[1] && !options->node[0] && options->mode == BENCH_LATENCY)
+	if (options->socket[1] && !options->node[0] &&
+	    (options->mode == BENCH_LATENCY || options->mode == BENCH_WAL))
 		return refuse(error, "latency over two agents needs --node-a for the way back");
 	if (options->frame_bytes < 4096 || options->frame_bytes > 16u << 20 ||
 	    (options->frame_bytes & (options->frame_bytes - 1)))
@@ -454,7 +457,12 @@ static int check_measure(const struct bench_options *options, char *error)
 	if (options->row_count && options->total_bytes)
 		return refuse(error, "give --count or --bytes, not both");
 	if (options->row_count && options->mode >= BENCH_OFFERED)
-		return refuse(error, "--count needs --mode throughput or latency");
+		return refuse(error, "--count needs --mode throughput, latency or wal");
+	if (options->mode == BENCH_WAL &&
+	    (options->sender_count != 1 || options->receiver_count != 1))
+		return refuse(error, "--mode wal has one primary and one standby");
+	if (options->mode == BENCH_WAL && options->row_bytes > 65536)
+		return refuse(error, "--mode wal takes records of at most 65536 bytes");
 	if (!options->duration_ns)
 		return refuse(error, "--duration must be longer than 0");
 	if (options->process_count < 2 && options->mode == BENCH_IDLE_CHANNELS)
@@ -468,6 +476,8 @@ static void fill_in(struct bench_options *options)
 	bool latency = options->mode == BENCH_LATENCY;
 	bool memory = options->mode == BENCH_IDLE_CHANNELS;
 
+	if (!options->row_bytes && options->mode == BENCH_WAL)
+		options->row_bytes = 200;
 	if (!options->row_bytes)
 		options->row_bytes = latency ? 8 : 100;
 	if (!options->process_count)

@@ -21,6 +21,7 @@
 enum bench_mode {
 	BENCH_THROUGHPUT,    /* as fast as it goes */
 	BENCH_LATENCY,       /* closed loop: one row there, one back */
+	BENCH_WAL,           /* closed loop: a record appended, acknowledged */
 	BENCH_OFFERED,       /* open loop: rows at a given rate */
 	BENCH_IDLE,          /* attached, channels open, nothing moves: CPU */
 	BENCH_IDLE_CHANNELS, /* likewise: memory */

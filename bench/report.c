@@ -68,13 +68,17 @@ static void text_head(const struct bench_report *report, FILE *out)
 		        bench_rows_isa());
 }
 
-static void text_latency(const struct bench_histogram *latency, FILE *out)
+static void text_latency(const struct bench_report *report, FILE *out)
 {
+	const struct bench_histogram *latency = report->result->latency;
+	const char *what =
+	        report->options->mode == BENCH_WAL ? "append to acknowledgement" : "one way";
+
 	fprintf(out,
 	        "latency     p50 %.3f us, p99 %.3f us, p99.9 %.3f us, max %.3f us "
-	        "(one way; min %.3f, mean %.3f)\n",
+	        "(%s; min %.3f, mean %.3f)\n",
 	        percentile_us(latency, 50), percentile_us(latency, 99),
-	        percentile_us(latency, 99.9), us(latency->value_max),
+	        percentile_us(latency, 99.9), us(latency->value_max), what,
 	        latency->total_count ? us(latency->value_min) : 0,
 	        bench_histogram_mean(latency) / 1000);
 	fprintf(out, "            %" PRIu64 " values\n", latency->total_count);
@@ -91,7 +95,7 @@ static void text_stream(const struct bench_report *report, FILE *out)
 	fprintf(out, "throughput  %.0f rows/s, %.3f GB/s\n", result->rows_per_s,
 	        result->gigabytes_per_s);
 	if (result->latency)
-		text_latency(result->latency, out);
+		text_latency(report, out);
 	fprintf(out, "cpu         %.3f s processes", result->member_cpu_s);
 	if (result->agent_cpu_known)
 		fprintf(out, " + %.3f s agents", result->agent_cpu_s);

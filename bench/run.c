@@ -40,7 +40,8 @@ uint32_t bench_run_channel_count(const struct bench_options *options)
 
 	if (bench_run_is_idle(options))
 		return options->channel_count;
-	return options->mode == BENCH_LATENCY ? 2 * lane_count : lane_count;
+	return options->mode == BENCH_LATENCY || options->mode == BENCH_WAL ? 2 * lane_count
+	                                                                    : lane_count;
 }
 
 static int shared_create(struct bench_run *run, char *error)
@@ -55,7 +56,7 @@ static int shared_create(struct bench_run *run, char *error)
 		         strerror(errno));
 		return -ENOMEM;
 	}
-	if (run->options->mode != BENCH_OFFERED && run->options->mode != BENCH_LATENCY)
+	if (!bench_run_has_latency(run->options))
 		return 0;
 	for (uint32_t i = 0; i < run->member_count; i++)
 		bench_histogram_reset(&run->shared->histograms[i]);

@@ -105,6 +105,13 @@ static inline bool bench_run_is_idle(const struct bench_options *options)
 	return options->mode == BENCH_IDLE || options->mode == BENCH_IDLE_CHANNELS;
 }
 
+/* Whether each member has a histogram. */
+static inline bool bench_run_has_latency(const struct bench_options *options)
+{
+	return options->mode == BENCH_LATENCY || options->mode == BENCH_WAL ||
+	       options->mode == BENCH_OFFERED;
+}
+
 /* Members that take part, and channels that the run opens at each agent. */
 uint32_t bench_run_member_count(const struct bench_options *options);
 uint32_t bench_run_channel_count(const struct bench_options *options);

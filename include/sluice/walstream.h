@@ -181,7 +181,8 @@ SLU_API int slu_walsender_process(slu_walsender *sender, uint64_t now_ns);
  * was left for the sake of batch_bytes_max); UINT64_MAX: never. */
 SLU_API uint64_t slu_walsender_deadline(const slu_walsender *sender);
 
-/* Wait as slu_set_wait() does, no longer than deadline_ns and deadline(). */
+/* Wait as slu_set_wait() does, no longer than deadline_ns and deadline(). Look between
+ * process() and this at what is waited for: what process() took does not wake again. */
 SLU_API int slu_walsender_wait(slu_walsender *sender, uint64_t deadline_ns, int foreign_fd);
 
 /* Whether log that the engine has is not yet on its way. */
