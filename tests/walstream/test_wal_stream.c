@@ -402,6 +402,39 @@ static void the_end_waits_for_the_flush(void)
 	close_both();
 }
 
+static void an_end_after_all_was_flushed_is_told_too(void)
+{
+	struct slu_wal_chunk chunk;
+
+	open_at(0, 100);
+	run();
+	slu_walsender_finish(sender);
+	CU_ASSERT_EQUAL(slu_walsender_process(sender, now_ns), SLU_OK);
+	CU_ASSERT_EQUAL(slu_walsender_process(sender, now_ns), SLU_EOS);
+	slu_walsender_close(sender); /* before the receiver has looked */
+	CU_ASSERT_EQUAL(slu_walreceiver_next(receiver, now_ns, &chunk), SLU_EOS);
+	CU_ASSERT_EQUAL(slu_walreceiver_process(receiver, now_ns), SLU_EOS);
+	slu_walreceiver_close(receiver);
+}
+
+static void what_comes_before_a_finish_is_shipped_to_a_late_receiver(void)
+{
+	struct slu_walsender_options s = sender_options();
+	struct slu_walreceiver_options r = receiver_options();
+
+	fake_start_over();
+	memset(copy, 0, sizeof(copy));
+	CU_ASSERT_EQUAL_FATAL(slu_walsender_open(fake_endpoint(), &s, now_ns, &sender), 0);
+	append(700);
+	slu_walsender_finish(sender);
+	CU_ASSERT_EQUAL(slu_walsender_process(sender, now_ns), SLU_OK);
+	CU_ASSERT_EQUAL_FATAL(slu_walreceiver_open(fake_endpoint(), &r, now_ns, &receiver), 0);
+	CU_ASSERT_EQUAL(run(), SLU_EOS);
+	CU_ASSERT_EQUAL(slu_walsender_process(sender, now_ns), SLU_EOS);
+	CU_ASSERT_TRUE(copied(0, 700));
+	close_both();
+}
+
 static void a_receiver_that_leaves_is_told_from_one_that_breaks(void)
 {
 	open_at(0, 100);
@@ -588,6 +621,8 @@ int main(void)
 	        UNIT_TEST(a_ping_is_answered),
 	        UNIT_TEST(an_orderly_end_ships_the_last_byte),
 	        UNIT_TEST(the_end_waits_for_the_flush),
+	        UNIT_TEST(an_end_after_all_was_flushed_is_told_too),
+	        UNIT_TEST(what_comes_before_a_finish_is_shipped_to_a_late_receiver),
 	        UNIT_TEST(a_receiver_that_leaves_is_told_from_one_that_breaks),
 	        UNIT_TEST(a_sender_that_leaves_without_finishing_is_an_error),
 	        UNIT_TEST(an_older_timeline_ends_where_the_next_begins),
