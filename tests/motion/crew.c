@@ -136,20 +136,25 @@ struct member *crew_start(struct crew *crew, uint32_t idx, int (*run)(struct mem
 bool crew_wait(struct member *member)
 {
 	struct pollfd ended = {.events = POLLIN};
-	bool in_time;
+	int status = 0;
+	bool in_order;
 
 	if (member->pid <= 0)
 		return false;
 	ended.fd = pidfd_open(member->pid, 0);
-	in_time = ended.fd >= 0 && poll(&ended, 1, WAIT_MS_MAX) == 1;
-	if (!in_time) {
+	in_order = ended.fd >= 0 && poll(&ended, 1, WAIT_MS_MAX) == 1;
+	if (!in_order) {
 		fprintf(stderr, "member %u did not end\n", member->idx);
 		kill(member->pid, SIGKILL);
 	}
-	waitpid(member->pid, NULL, 0);
+	if (waitpid(member->pid, &status, 0) == member->pid &&
+	    !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) && status != 0) {
+		fprintf(stderr, "member %u ended with status %#x\n", member->idx, status);
+		in_order = false;
+	}
 	close(ended.fd);
 	member->pid = 0;
-	return in_time;
+	return in_order;
 }
 
 bool crew_wait_all(struct crew *crew, uint32_t count)

@@ -60,7 +60,8 @@ struct member *crew_start(struct crew *crew, uint32_t idx, int (*run)(struct mem
 /* As start, in two steps: to set options first. */
 struct member *crew_member(struct crew *crew, uint32_t idx);
 void crew_launch(struct member *member, int (*run)(struct member *));
-/* Wait for a member's end; false: it did not within a minute, and is killed. */
+/* Wait for a member's end; false: it did not within a minute, and is killed, or it
+ * crashed. One that the test killed has ended well. */
 bool crew_wait(struct member *member);
 bool crew_wait_all(struct crew *crew, uint32_t count);
 

@@ -25,7 +25,7 @@ static size_t skewed_size(const struct member *member, uint64_t number)
 	uint64_t random = crew_mix(member->crew->seed + number * SENDERS + member->idx);
 
 	if (number == 100)
-		return 3 * MIB + 5;
+		return 9 * MIB + 5;
 	if (random % 500 == 0)
 		return 16 + random % 100000;
 	return 16 + random % 600;
