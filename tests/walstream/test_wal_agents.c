@@ -4,6 +4,7 @@
  * its own, through real agents: on one host and between two.
  */
 #include "tests/agent/agent_fixture.h"
+#include "tests/kill/actors.h"
 #include "tests/unit/unit.h"
 #include "tests/walstream/log_actors.h"
 
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@ static uint64_t stream_number;
 static struct {
 	struct log_actor primary;
 	struct log_actor standbys[LOG_STANDBYS_MAX];
+	struct actor bulk[2]; /* a sender and a receiver of rows */
 } * cast;
 
 static void prepare(unsigned standby_count, unsigned needed)
@@ -151,6 +154,57 @@ static void with_too_few_standbys_nothing_is_acknowledged(void)
 	remove_logs();
 }
 
+static void bulk_start(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct actor_task *task = &cast->bulk[i].task;
+
+		task->direction = i == 0 ? SLU_SEND : SLU_RECV;
+		task->key = (struct slu_key){
+		        .cluster = ACTOR_CLUSTER, .query = 1000 + stream_number, .motion = 1};
+		task->rows = UINT64_MAX;
+		snprintf(task->socket_path, sizeof(task->socket_path), "%s",
+		         agent_fixture_socket(&agents[i && hosts == 2]));
+		if (hosts == 2)
+			snprintf(task->peer, sizeof(task->peer), "%s",
+			         agent_fixture_node(&agents[!i]));
+		actor_start(&cast->bulk[i]);
+	}
+}
+
+static void bulk_stop(void)
+{
+	atomic_store(&cast->bulk[0].enough, true);
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(waitpid(cast->bulk[i].pid, NULL, 0), cast->bulk[i].pid);
+		CU_ASSERT_EQUAL(cast->bulk[i].result, SLU_OK);
+	}
+	CU_ASSERT_EQUAL(atomic_load(&cast->bulk[1].bad_rows), 0);
+}
+
+static void commits_go_on_beside_a_stream_of_rows(void)
+{
+	uint64_t rows_before;
+
+	prepare(1, 1);
+	bulk_start();
+	CU_ASSERT_TRUE_FATAL(comes_to(&cast->bulk[1].moved_rows, 1));
+	log_primary_start(&cast->primary);
+	log_standby_start(&cast->standbys[0]);
+	for (uint64_t lsn = 1000; lsn <= 20000; lsn += 1000) {
+		atomic_store(&cast->primary.until_lsn, lsn);
+		CU_ASSERT_TRUE(comes_to(&cast->primary.acknowledged_lsn, lsn));
+	}
+	rows_before = atomic_load(&cast->bulk[1].moved_rows);
+	CU_ASSERT_TRUE(comes_to(&cast->bulk[1].moved_rows, rows_before + 1));
+	bulk_stop();
+	atomic_store(&cast->primary.finish, true);
+	join(&cast->primary, SLU_EOS);
+	join(&cast->standbys[0], SLU_EOS);
+	CU_ASSERT_EQUAL(log_file_check(cast->standbys[0].path), 20000);
+	remove_logs();
+}
+
 static void another_database_is_refused_with_words(void)
 {
 	prepare(1, 1);
@@ -185,6 +239,7 @@ int main(void)
 	        UNIT_TEST(a_level_stream_is_shipped_from_the_engines_hands),
 	        UNIT_TEST(a_standby_that_was_away_catches_up),
 	        UNIT_TEST(with_too_few_standbys_nothing_is_acknowledged),
+	        UNIT_TEST(commits_go_on_beside_a_stream_of_rows),
 	        UNIT_TEST(another_database_is_refused_with_words),
 	        UNIT_TEST(without_the_token_nobody_reads_the_log),
 	        {NULL, NULL},
