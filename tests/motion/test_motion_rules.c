@@ -292,6 +292,64 @@ static void stop_reaches_a_sender_that_comes_later(void)
 	}
 }
 
+/* Deadlines that pass all the time, also in the middle of large rows. */
+static void soon(struct member *member, uint64_t number)
+{
+	uint64_t wait_ns = crew_mix(number + member->idx) % 50000;
+
+	slu_motion_set_wait(member->context, slu_now_ns() + wait_ns, -1);
+}
+
+static int send_impatiently(struct member *member)
+{
+	slu_motion_sender *sender =
+	        member_sender(member, SLU_MOTION_BROADCAST, 1, member->idx, SENDERS, RECEIVERS);
+	int r = SLU_OK;
+
+	for (uint64_t number = 0; number < ROWS / 4 && r == SLU_OK; number++) {
+		do {
+			soon(member, number);
+			r = crew_send(sender, SLU_MOTION_ALL, member->idx, number,
+			              number % 100 == 50 ? 300001
+			                                 : skewed_size(member, number % 100));
+			atomic_fetch_add(&member->progress, r == SLU_TIMEOUT);
+		} while (r == SLU_TIMEOUT);
+	}
+	while (r == SLU_OK && (r = slu_motion_eos(sender)) == SLU_TIMEOUT)
+		r = SLU_OK;
+	return end_sender(member, sender, r);
+}
+
+static int receive_impatiently(struct member *member)
+{
+	slu_motion_receiver *receiver =
+	        member_receiver(member, SLU_MOTION_BROADCAST, 1, member->idx - SENDERS, 0, SENDERS);
+	int r;
+
+	do {
+		soon(member, atomic_load(&member->progress));
+		r = crew_receive_all(member, receiver);
+	} while (r == SLU_TIMEOUT);
+	return r;
+}
+
+static void calls_that_ended_by_deadline_may_be_repeated(void)
+{
+	for (size_t c = 0; c < 2; c++) {
+		uint64_t timeouts = 0;
+
+		start_all(&crews[c], send_impatiently, receive_impatiently, RECEIVERS);
+		expect_results(&crews[c], RECEIVERS, SLU_OK);
+		for (uint32_t i = 0; i < SENDERS; i++) {
+			timeouts += crew_member(&crews[c], i)->progress;
+			for (uint32_t to = 0; to < RECEIVERS; to++)
+				CU_ASSERT_EQUAL(crew_member(&crews[c], SENDERS + to)->counts[i],
+				                ROWS / 4);
+		}
+		CU_ASSERT(timeouts > 0);
+	}
+}
+
 /* Options and calls that cannot be right. */
 static int misuse(struct member *member)
 {
@@ -342,6 +400,7 @@ int main(void)
 	        UNIT_TEST(explicit_motion_goes_where_the_sender_says),
 	        UNIT_TEST(stop_ends_every_sender),
 	        UNIT_TEST(stop_reaches_a_sender_that_comes_later),
+	        UNIT_TEST(calls_that_ended_by_deadline_may_be_repeated),
 	        UNIT_TEST(misuse_is_refused_and_harms_nothing),
 	        {NULL, NULL},
 	};
