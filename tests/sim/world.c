@@ -117,6 +117,8 @@ static uint64_t world_next_ns(const struct world *world)
 
 		if (!node->alive)
 			continue;
+		if (readyset_any(&node->ports[0].ready))
+			return world_now(world);
 		next_ns = min_ns(next_ns, engine_deadline(node->engine));
 		next_ns = min_ns(next_ns, conductor_deadline(node));
 	}

@@ -168,6 +168,32 @@ static void of_two_tokens_the_later_is_refused(void)
 	hosts_stop(&hosts);
 }
 
+static void a_closed_sender_that_met_nobody_does_not_keep_its_name(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	two_start();
+	CU_ASSERT_EQUAL(host_open(A, 1, 1, SLU_SEND, 1, 1), 0);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 1);
+	CU_ASSERT_TRUE(host_send(&tx, 0));
+	chan_tx_eos(&tx);
+	host_close(A, 1, 0);
+	hosts_settle(&hosts);
+	/* The name again, for something else, the receiver first. */
+	CU_ASSERT_EQUAL(host_open(B, 0, 0, SLU_RECV, 1, 2), 0);
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(host_open(A, 0, 1, SLU_SEND, 1, 2), 0);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 0);
+	chan_rx_init(&rx, &B->ports[HOST_PROCESS], 0, 0);
+	hosts_settle(&hosts);
+	traffic_flows(&tx, &rx, 20);
+	hosts_pass(&hosts, 6 * SLU_NS_PER_S);
+	CU_ASSERT_TRUE(A->done[1]);
+	CU_ASSERT_EQUAL(reset_error(A, 0), 0);
+	hosts_stop(&hosts);
+}
+
 static void a_sender_alone_is_told_in_time(void)
 {
 	two_start();
@@ -365,6 +391,7 @@ int main(void)
 	        UNIT_TEST(refuses_what_cannot_be_guaranteed_a_frame),
 	        UNIT_TEST(refuses_a_second_end_of_the_same_name),
 	        UNIT_TEST(of_two_tokens_the_later_is_refused),
+	        UNIT_TEST(a_closed_sender_that_met_nobody_does_not_keep_its_name),
 	        UNIT_TEST(a_sender_alone_is_told_in_time),
 	        UNIT_TEST(names_a_host_that_was_never_up),
 	        UNIT_TEST(a_stop_waits_for_a_sender_that_comes_later),

@@ -316,11 +316,27 @@ static void engine_count(const struct engine *engine, enum arena_counter counter
 		                          memory_order_relaxed);
 }
 
+/* What the driver copied, when it has moved anything. */
+static void engine_copied(struct engine *engine)
+{
+	struct slu_driver_stats now = {0};
+	struct slu_driver_stats *told = &engine->driver_told;
+
+	if (engine->stats.tx_frames == engine->stats_told.tx_frames &&
+	    engine->stats.rx_frames == engine->stats_told.rx_frames)
+		return;
+	engine->ops->stats(engine->driver, &now);
+	engine_count(engine, ARENA_TX_COPIED_BYTES, now.tx_copied_bytes, told->tx_copied_bytes);
+	engine_count(engine, ARENA_RX_COPIED_BYTES, now.rx_copied_bytes, told->rx_copied_bytes);
+	*told = now;
+}
+
 static void engine_counters(struct engine *engine)
 {
 	const struct engine_stats *now = &engine->stats;
 	const struct engine_stats *told = &engine->stats_told;
 
+	engine_copied(engine);
 	engine_count(engine, ARENA_TX_FRAMES, now->tx_frames, told->tx_frames);
 	engine_count(engine, ARENA_TX_BYTES, now->tx_bytes, told->tx_bytes);
 	engine_count(engine, ARENA_RX_FRAMES, now->rx_frames, told->rx_frames);

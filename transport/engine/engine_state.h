@@ -218,6 +218,7 @@ struct engine {
 	uint64_t refused_log_ns;  /* when a refused session may be logged again */
 	struct receive_budget budget;
 	struct engine_stats stats, stats_told; /* told: to the arena's counters */
+	struct slu_driver_stats driver_told;
 	uint32_t sessions_up, sessions_up_told;
 };
 

@@ -156,8 +156,10 @@ void engine_peer_up(struct engine *engine, uint32_t number, const char *name, co
 	}
 	for (unsigned i = 0; connects && i <= engine->bulk_sessions; i++) {
 		peer->sessions[i].attempts = 0;
-		if (peer->sessions[i].state == SESSION_NONE)
-			peer->sessions[i].retry_ns = now_ns;
+		if (peer->sessions[i].state > SESSION_REQUESTED)
+			continue;
+		peer->sessions[i].state = SESSION_NONE; /* what was asked for is lost */
+		peer->sessions[i].retry_ns = now_ns;
 	}
 	engine_timer_at(engine, now_ns);
 	engine_reap(engine);

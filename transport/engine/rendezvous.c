@@ -172,7 +172,8 @@ static struct lane *open_lane_by_name(struct peer *peer, const struct wire_contr
 	HASH_FIND(by_name, peer->engine->by_name, &name, sizeof(name), lane);
 	if (!lane || lane->peer != peer ||
 	    (lane_joined(lane) && lane->peer_number != control->open.lane) ||
-	    (lane->finished && !token_equal(&lane->token, &token)))
+	    /* Whose end is over has no say in who uses the name next. */
+	    ((lane->local_closed || lane->finished) && !token_equal(&lane->token, &token)))
 		return NULL;
 	return lane;
 }
