@@ -31,6 +31,11 @@ struct arena_config {
 	const char *net_device; /* for ARENA_NUMA_AUTO: e.g. "eth0"; NULL: unknown */
 };
 
+/* What frames in motion may take of the cache that the cores of a host share,
+ * about a quarter of it on the servers of the day: rows that leave it between
+ * writer and reader go by way of memory. Measured, see docs/decisions/0007. */
+#define ARENA_CACHE_BYTES (UINT32_C(8) << 20)
+
 #define ARENA_ERROR_BYTES 256u
 
 /* A process's view. Read-only after arena_create/arena_map: share it freely. */

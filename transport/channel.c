@@ -333,14 +333,24 @@ int chan_rx_next(struct chan_rx *rx, uint32_t *ret_frame_idx)
 	return SLU_OK;
 }
 
-/* What each open channel may have of the shared frames. Fourfold: most channels
- * are quiet at any time, and their home frame keeps all of them moving. */
+/* A quiet channel uses none of its window, so windows may add up to more than
+ * there is; and below this the ends wake each other for too little. */
+#define WINDOW_OVERCOMMIT 4u
+#define WINDOW_FAIR_MIN   4u
+
+/* What each open channel may have: its part of the cache, if the shared frames
+ * allow. Without any of these its home frame keeps it moving. */
 static uint32_t window_fair(const struct arena *arena)
 {
 	uint32_t shared = arena->frame_count - arena->max_channels - arena->receive_frames;
 	uint32_t open = atomic_load_explicit(&arena->header->channels_open, memory_order_relaxed);
-	uint32_t fair = 4 * (shared / (open ? open : 1));
+	uint32_t cached, fair;
 
+	open = open ? open : 1;
+	cached = ARENA_CACHE_BYTES / arena->frame_bytes / open;
+	fair = WINDOW_OVERCOMMIT * (shared / open);
+	cached = cached < WINDOW_FAIR_MIN ? WINDOW_FAIR_MIN : cached;
+	fair = fair < cached ? fair : cached;
 	return fair ? fair : 1;
 }
 

@@ -73,21 +73,19 @@ static uint32_t word_take(const struct arena *arena, const struct region *region
 }
 
 /*
- * Round and round through the first ROTATION_BYTES: a frame just read lies in the
+ * Round and round through the first ARENA_CACHE_BYTES: a frame just read lies in the
  * private cache of the reader's core, from where it is slow to get back; after a
  * rotation it has moved to the cache that all cores share. Not through the whole
  * region: that would go by way of memory. (Writing and reading 64 KiB frames from
  * two cores was two to three times as fast so than with the lowest free frame.)
  */
-#define ROTATION_BYTES (UINT32_C(8) << 20)
-
 static uint32_t region_take(const struct arena *arena, const struct region *region, uint32_t slot)
 {
 	/* relaxed: a hint of the slot's own */
 	_Atomic uint32_t *rotor = &arena_proc(arena, slot)->rotor;
 	uint32_t bit = atomic_load_explicit(rotor, memory_order_relaxed);
 	uint32_t words = (region->count + 63) / 64;
-	uint32_t rotation = ROTATION_BYTES / arena->frame_bytes / 64;
+	uint32_t rotation = ARENA_CACHE_BYTES / arena->frame_bytes / 64;
 	uint32_t frame_idx = FRAME_NONE;
 
 	rotation = rotation < 1 ? 1 : rotation;
