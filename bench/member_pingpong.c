@@ -26,13 +26,17 @@ static void send_row(struct member *member, struct bench_rows *rows, slu_channel
 static void check_row(struct member *member, struct bench_rows *rows, const struct slu_frame *frame)
 {
 	uint64_t row_count;
-	int rc;
 
 	member_count_errors(member,
 	                    bench_rows_check(rows, frame->data, frame->size_bytes, &row_count));
 	if (row_count != 1)
 		member_count_errors(member, 1);
-	rc = slu_frame_release(frame);
+}
+
+static void release_row(struct member *member, const struct slu_frame *frame)
+{
+	int rc = slu_frame_release(frame);
+
 	if (rc)
 		member_fail_channel(member, frame->channel, "release", rc);
 }
@@ -47,6 +51,7 @@ static void await_row(struct member *member, struct bench_rows *rows, slu_channe
 	if (rc != SLU_OK)
 		member_fail_channel(member, channel, "receive", rc);
 	check_row(member, rows, &frame);
+	release_row(member, &frame);
 }
 
 void member_ping(struct member *member)
@@ -110,8 +115,10 @@ void member_pong(struct member *member)
 		}
 		if (rc != SLU_OK)
 			member_fail_channel(member, lane->channel, "receive", rc);
+		/* answers a row while it still has it, as who works on it would */
 		check_row(member, &lane->rows, &frame);
 		send_row(member, &lane->back_rows, lane->back);
+		release_row(member, &frame);
 		member_count_rows(member, 1);
 	}
 }

@@ -12,10 +12,11 @@
 #include <stdlib.h>
 
 /* Up to so many members, looking at each beats keeping the ready set. */
-#define SET_SMALL         8u
-#define SPIN_FAILURES_MAX 8u /* a failed spin for every 256 waits costs nothing */
-#define SPIN_SLICE_NS     (50 * SLU_NS_PER_US)
-#define SPINS_PER_CLOCK   32u
+#define SET_SMALL            8u
+#define SPIN_FAILURES_MAX    8u /* a failed spin for every 256 waits costs nothing */
+#define SPIN_SLICE_NS        (4 * SLU_NS_PER_US)
+#define SPIN_SLICES_PER_LOOK 16u
+#define SPINS_PER_CLOCK      32u
 
 static inline void cpu_relax(void)
 {
@@ -322,17 +323,20 @@ static int sleep_until_news(const struct waiting *waiting, uint64_t deadline_ns,
 	}
 }
 
-/* Never sleep; but now and then let another process of this core run, who may be
- * the one waited for, and look at what only the kernel knows. */
+/* Never sleep; but every few microseconds let another process of this core run,
+ * who may be the one waited for, and now and then look at what only the kernel
+ * knows. */
 static int spin_always(const struct waiting *waiting, uint64_t deadline_ns, int foreign_fd)
 {
-	for (;;) {
-		uint64_t slice_ns = clock_now_ns() + SPIN_SLICE_NS;
+	for (unsigned slice = 1;; slice++) {
+		uint64_t end_ns = clock_now_ns() + SPIN_SLICE_NS;
 		int r;
 
-		if (spin_until(waiting, slice_ns < deadline_ns ? slice_ns : deadline_ns))
+		if (spin_until(waiting, end_ns < deadline_ns ? end_ns : deadline_ns))
 			return SLU_OK;
 		sched_yield();
+		if (slice % SPIN_SLICES_PER_LOOK && end_ns < deadline_ns)
+			continue;
 		r = block(waiting->endpoint, 0, foreign_fd);
 		if (waiting_look(waiting))
 			return SLU_OK;
