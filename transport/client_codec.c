@@ -247,6 +247,10 @@ int client_recv(int socket_fd, enum client_side from, union client_message *ret_
 	do
 		size = recvmsg(socket_fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (size < 0 && errno == EINTR);
+	/* Who closes with something unread resets the connection, which is told once,
+	 * ahead of what he said before. */
+	if (size < 0 && errno == ECONNRESET)
+		size = recvmsg(socket_fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (size < 0)
 		return client_fail(error, -errno, "receive: %s", strerror(errno));
 
