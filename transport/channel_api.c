@@ -20,11 +20,13 @@ static struct frame_shm *writing(const slu_channel *channel)
 /* Note that a call could not go on; counted once per stall. */
 static int stall(slu_channel *channel)
 {
+	int r;
+
 	channel->stalled = true;
 	channel->event = false;
 	set_dequeue(channel);
-	return endpoint_check(channel->endpoint) < 0 ? endpoint_check(channel->endpoint)
-	                                             : SLU_AGAIN;
+	r = endpoint_check(channel->endpoint);
+	return r < 0 ? r : SLU_AGAIN;
 }
 
 /* ---- sending ------------------------------------------------------------- */

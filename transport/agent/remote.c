@@ -6,7 +6,6 @@
 #include "transport/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slots.h - the process slots of the arena: the first are the pollers', the rest
- * go to processes. The slot that has been free for longest goes first: somebody
- * may be about to ring for who was in it last.
+ * go to processes. The slot that has been free for longest goes first: a ring
+ * or a ready bit meant for who was in it last then rarely disturbs the next.
  */
 #ifndef TRANSPORT_AGENT_SLOTS_H
 #define TRANSPORT_AGENT_SLOTS_H
