@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.c - what executor/catalog/ does when a server loads the extension.
+ */
+#include <postgres.h>
+
+#include "executor/parts.h"
+
+void mpp_catalog_init(void)
+{
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.c - what executor/dispatch/ does when a server loads the extension.
+ */
+#include <postgres.h>
+
+#include "executor/parts.h"
+
+void mpp_dispatch_init(void)
+{
+}
