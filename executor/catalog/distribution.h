@@ -11,9 +11,10 @@
 #ifndef EXECUTOR_CATALOG_DISTRIBUTION_H
 #define EXECUTOR_CATALOG_DISTRIBUTION_H
 
+#include <postgres.h>
+
 #include <access/attnum.h>
 #include <fmgr.h>
-#include <postgres.h>
 
 typedef enum MppPolicy {
 	MPP_POLICY_HASH = 1,

@@ -8,9 +8,9 @@
 #ifndef EXECUTOR_CATALOG_NODE_H
 #define EXECUTOR_CATALOG_NODE_H
 
-#include <postgres.h>
-
 #define MPP_COORDINATOR (-1) /* its content id; segments count from 0 */
+
+#include <postgres.h>
 
 typedef enum MppRole {
 	MPP_ROLE_NONE = 0,

@@ -10,8 +10,9 @@
 #ifndef EXECUTOR_DISPATCH_DTX_H
 #define EXECUTOR_DISPATCH_DTX_H
 
-#include <nodes/bitmapset.h>
 #include <postgres.h>
+
+#include <nodes/bitmapset.h>
 
 /* Must be called before a command is sent to these segments: requires the gang
  * (gang.h) and begins the transaction there, with its isolation level and access

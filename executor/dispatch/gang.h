@@ -9,9 +9,10 @@
 #ifndef EXECUTOR_DISPATCH_GANG_H
 #define EXECUTOR_DISPATCH_GANG_H
 
+#include <postgres.h>
+
 #include <libpq-fe.h>
 #include <nodes/bitmapset.h>
-#include <postgres.h>
 
 /* All segments of the cluster. In the current memory context. */
 extern Bitmapset *mpp_gang_all(void);

@@ -6,9 +6,10 @@
 #ifndef EXECUTOR_DISPATCH_ROUTER_H
 #define EXECUTOR_DISPATCH_ROUTER_H
 
+#include <postgres.h>
+
 #include <nodes/params.h>
 #include <nodes/plannodes.h>
-#include <postgres.h>
 
 /* A plan that sends the statement to its one segment, or NULL when it is not of
  * that kind: all distribution keys fixed to one segment, or replicated tables

@@ -18,9 +18,10 @@
 #ifndef EXECUTOR_EXEC_MOTION_PLAN_H
 #define EXECUTOR_EXEC_MOTION_PLAN_H
 
+#include <postgres.h>
+
 #include <nodes/extensible.h>
 #include <nodes/plannodes.h>
-#include <postgres.h>
 
 typedef enum MppMotionKind {
 	MPP_MOTION_GATHER = 1,   /* to one receiver */

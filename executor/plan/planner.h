@@ -8,8 +8,9 @@
 #ifndef EXECUTOR_PLAN_PLANNER_H
 #define EXECUTOR_PLAN_PLANNER_H
 
-#include <nodes/plannodes.h>
 #include <postgres.h>
+
+#include <nodes/plannodes.h>
 
 /* Whether a plan of the QD holds Motions. */
 extern bool mpp_plan_is_distributed(const PlannedStmt *plan);
