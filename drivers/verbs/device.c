@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "drivers/verbs/address.h"
+#include "drivers/verbs/choose.h"
 #include "drivers/verbs/verbs.h"
 
 #define LISTEN_BACKLOG 64
@@ -54,24 +54,23 @@ static int listener_bind(struct slu_driver *driver, struct sockaddr *address)
 	return driver->listener->verbs ? 0 : -ENODEV;
 }
 
-/* Without an address: the first of an interface that has an RDMA port. */
+/* Without an address: that of the best port, near the arena. */
 static int listener_find(struct slu_driver *driver)
 {
-	struct ifaddrs *interfaces, *i;
-	int r = -ENODEV;
+	struct verbs_port *ports;
+	int node = verbs_memory_node(driver->host->arena, driver->host->arena_bytes);
+	int count = verbs_ports_list(node, &ports);
+	int r = count < 0 ? count : -ENODEV;
 
-	if (getifaddrs(&interfaces) < 0)
-		return -errno;
-	for (i = interfaces; i && r != 0; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
-			continue;
-		r = listener_bind(driver, i->ifa_addr);
+	for (int i = 0; i < count && r != 0 && ports[i].usable; i++) {
+		r = listener_bind(driver, (struct sockaddr *)&ports[i].address);
 		if (r != 0 && driver->listener) {
 			rdma_destroy_id(driver->listener);
 			driver->listener = NULL;
 		}
 	}
-	freeifaddrs(interfaces);
+	if (count >= 0)
+		free(ports);
 	return r;
 }
 
@@ -89,7 +88,8 @@ static int listener_open(struct slu_driver *driver, const struct slu_driver_conf
 	if (*text == '\0') {
 		r = listener_find(driver);
 		if (r < 0)
-			return open_error(config, r, "no interface with an RDMA port: %s",
+			return open_error(config, r,
+			                  "no RDMA port that is active and has an address: %s",
 			                  strerrordesc_np(-r));
 	} else {
 		if (verbs_address_parse(text, &address) < 0)
