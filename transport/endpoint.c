@@ -457,6 +457,11 @@ int slu_endpoint_fd(const slu_endpoint *endpoint)
 	return endpoint->epoll_fd;
 }
 
+const char *slu_endpoint_node(const slu_endpoint *endpoint)
+{
+	return endpoint->arena->header->node;
+}
+
 size_t slu_endpoint_frame_capacity(const slu_endpoint *endpoint)
 {
 	return endpoint->arena->frame_capacity;

@@ -117,6 +117,10 @@ SLU_API int slu_endpoint_fd(const slu_endpoint *endpoint);
 SLU_API int slu_endpoint_arm(slu_endpoint *endpoint);
 SLU_API void slu_endpoint_disarm(slu_endpoint *endpoint);
 
+/* The name of this node, as its agent knows it: what processes on other hosts give as
+ * slu_open_options.peer. Borrowed until detach. */
+SLU_API const char *slu_endpoint_node(const slu_endpoint *endpoint);
+
 /* Bytes of payload that one frame holds in this arena. */
 SLU_API size_t slu_endpoint_frame_capacity(const slu_endpoint *endpoint);
 

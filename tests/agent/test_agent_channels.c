@@ -77,6 +77,13 @@ static void stop(void)
 	agent_fixture_end(&fixture);
 }
 
+static void an_endpoint_knows_the_name_of_its_node(void)
+{
+	start_plain();
+	CU_ASSERT_STRING_EQUAL(slu_endpoint_node(sender), "here");
+	stop();
+}
+
 static int open_with(slu_endpoint *endpoint, enum slu_direction direction, uint8_t token,
                      uint64_t timeout_ns, slu_channel **ret_channel)
 {
@@ -629,6 +636,7 @@ static void can_be_read_after_the_agent_was_killed(void)
 int main(void)
 {
 	static const struct unit_test tests[] = {
+	        UNIT_TEST(an_endpoint_knows_the_name_of_its_node),
 	        UNIT_TEST(delivers_when_the_sender_comes_first),
 	        UNIT_TEST(delivers_when_the_receiver_comes_first),
 	        UNIT_TEST(delivers_within_one_process),
