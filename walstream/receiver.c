@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define STATUS_NS UINT64_C(10000000000)
 
@@ -167,8 +168,10 @@ static int keepalive_take(slu_walreceiver *receiver, const struct wal_keepalive 
 	if (receiver->stage == STAGE_STREAMING)
 		status->sender_end_lsn = keepalive->end_lsn;
 	status->keepalives++;
-	if (keepalive->flags & WAL_FLAG_REPLY)
+	if (keepalive->flags & WAL_FLAG_REPLY) {
 		receiver->owes_status = true;
+		status->reply_requests++;
+	}
 	return SLU_AGAIN;
 }
 
@@ -283,6 +286,11 @@ void slu_walreceiver_report(slu_walreceiver *receiver, const struct slu_wal_posi
 	receiver->owes_status = true;
 }
 
+void slu_walreceiver_repeat(slu_walreceiver *receiver)
+{
+	receiver->owes_status = true;
+}
+
 void slu_walreceiver_ping(slu_walreceiver *receiver)
 {
 	receiver->owes_status = true;
@@ -325,12 +333,15 @@ static int say_start(slu_walreceiver *receiver)
 static int say_status(slu_walreceiver *receiver)
 {
 	struct wal_message message = {.type = WAL_STATUS};
+	struct timespec wall;
 	int r;
 
+	clock_gettime(CLOCK_REALTIME, &wall);
 	message.status = (struct wal_status){
 	        .positions = receiver->status.positions,
 	        .echo_stamp_ns = receiver->stamp_ns,
 	        .hold_ns = receiver->now_ns - receiver->stamped_ns,
+	        .wall_ns = (int64_t)wall.tv_sec * INT64_C(1000000000) + wall.tv_nsec,
 	        .flags = receiver->wants_reply ? WAL_FLAG_REPLY : 0,
 	};
 	r = say(receiver, &message);

@@ -62,6 +62,8 @@ void slu_walsender_close(slu_walsender *sender)
 {
 	if (!sender)
 		return;
+	if (sender->finish_sent && sender->result == SLU_OK)
+		wal_link_eos(&sender->link); /* what is under way still arrives */
 	wal_link_close(&sender->link);
 	free(sender);
 }
@@ -83,6 +85,12 @@ void slu_walsender_finish(slu_walsender *sender)
 	sender->finishing = true;
 	if (sender->status.state != SLU_WALSENDER_ENDED)
 		sender->status.state = SLU_WALSENDER_ENDING;
+}
+
+void slu_walsender_ping(slu_walsender *sender, bool reply)
+{
+	sender->owes_keepalive = true;
+	sender->owes_question |= reply;
 }
 
 /* Publish a message in a frame of its own. There is no log in the frame being
@@ -193,6 +201,7 @@ static int keep_alive(slu_walsender *sender)
 		sender->owes_keepalive = true;
 	if (!sender->owes_keepalive)
 		return SLU_OK;
+	ask |= sender->owes_question;
 	message.keepalive = (struct wal_keepalive){
 	        .sent_lsn = sender->status.sent_lsn,
 	        .end_lsn = sender_limit_lsn(sender),
@@ -203,6 +212,7 @@ static int keep_alive(slu_walsender *sender)
 	r = say(sender, &message);
 	if (r == SLU_OK) {
 		sender->owes_keepalive = false;
+		sender->owes_question = false;
 		sender->asked |= ask;
 		sender->status.keepalives++;
 	}

@@ -32,8 +32,9 @@ struct slu_walsender {
 	/* Messages that are due. */
 	bool owes_welcome;
 	bool owes_keepalive;
-	bool finishing;   /* finish() was called */
-	bool finish_sent; /* FINISH is out */
+	bool owes_question; /* that keepalive asks for an answer */
+	bool finishing;     /* finish() was called */
+	bool finish_sent;   /* FINISH is out */
 
 	bool started;      /* a receiver has spoken */
 	bool stalled;      /* no credit: only an event helps */

@@ -91,6 +91,7 @@ static int status_take(slu_walsender *sender, const struct wal_status *message)
 
 		status->round_trip_ns = away_ns > message->hold_ns ? away_ns - message->hold_ns : 0;
 	}
+	status->told_wall_ns = message->wall_ns;
 	status->feedbacks++;
 	if (message->flags & WAL_FLAG_REPLY)
 		sender->owes_keepalive = true;

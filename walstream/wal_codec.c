@@ -85,6 +85,7 @@ static int status_decode(const void *data, size_t size_bytes, struct wal_status 
 	                      .apply_lsn = le64toh(wire.apply_lsn)},
 	        .echo_stamp_ns = le64toh(wire.echo_stamp_ns),
 	        .hold_ns = le64toh(wire.hold_ns),
+	        .wall_ns = (int64_t)le64toh((uint64_t)wire.wall_ns),
 	        .flags = le32toh(wire.flags),
 	};
 	if (wire.reserved || ret_status->flags & ~WAL_FLAG_REPLY)
@@ -235,6 +236,7 @@ static size_t status_encode(const struct wal_status *status, void *ret_data)
 	        .apply_lsn = htole64(status->positions.apply_lsn),
 	        .echo_stamp_ns = htole64(status->echo_stamp_ns),
 	        .hold_ns = htole64(status->hold_ns),
+	        .wall_ns = (int64_t)htole64((uint64_t)status->wall_ns),
 	        .flags = htole32(status->flags),
 	};
 

@@ -24,6 +24,7 @@ struct wal_status {
 	struct slu_wal_positions positions;
 	uint64_t echo_stamp_ns;
 	uint64_t hold_ns;
+	int64_t wall_ns;
 	uint32_t flags;
 };
 

@@ -58,10 +58,11 @@ struct wal_status_wire {
 	uint64_t apply_lsn;
 	uint64_t echo_stamp_ns; /* stamp of the newest frame received; 0: none yet */
 	uint64_t hold_ns;       /* how long ago that was */
-	uint32_t flags;         /* WAL_FLAG_REPLY */
-	uint32_t reserved;      /* 0 */
+	int64_t wall_ns;   /* when this was sent, by the receiver's wall clock, ns since 1970 */
+	uint32_t flags;    /* WAL_FLAG_REPLY */
+	uint32_t reserved; /* 0 */
 };
-static_assert(sizeof(struct wal_status_wire) == 48, "wire format");
+static_assert(sizeof(struct wal_status_wire) == 56, "wire format");
 
 struct wal_welcome_wire {
 	uint64_t system_id;

@@ -132,7 +132,7 @@ enum slu_walsender_state {
 SLU_API int slu_walsender_open(slu_endpoint *endpoint, const struct slu_walsender_options *options,
                                uint64_t now_ns, slu_walsender **ret_sender);
 
-/* Takes sender; NULL is allowed. A receiver that was not told the end sees
+/* Takes sender; NULL is allowed. A receiver that was not sent the end sees
  * -ECANCELED. Must come before the endpoint's detach. */
 SLU_API void slu_walsender_close(slu_walsender *sender);
 
@@ -185,6 +185,9 @@ SLU_API uint64_t slu_walsender_deadline(const slu_walsender *sender);
  * process() and this at what is waited for: what process() took does not wake again. */
 SLU_API int slu_walsender_wait(slu_walsender *sender, uint64_t deadline_ns, int foreign_fd);
 
+/* Send a keepalive at the next process(); reply: the receiver is to answer it. */
+SLU_API void slu_walsender_ping(slu_walsender *sender, bool reply);
+
 /* Whether log that the engine has is not yet on its way. */
 SLU_API bool slu_walsender_pending(const slu_walsender *sender);
 
@@ -201,6 +204,8 @@ struct slu_walsender_status {
 	uint64_t round_trip_ns;             /* last measured, without the receiver's own
 	                                       delay; SLU_WAL_LAG_UNKNOWN: not yet */
 	uint64_t heard_ns;                  /* last word of the receiver, in the caller's time */
+	int64_t told_wall_ns;               /* when positions were sent, by the receiver's wall
+	                                       clock, ns since 1970; 0: nothing yet */
 	/* counted since open */
 	uint64_t bytes;          /* of log, published */
 	uint64_t appended_bytes; /* of these, taken from slu_walsender_append() */
@@ -238,6 +243,10 @@ SLU_API int slu_walreceiver_open(slu_endpoint *endpoint,
 
 /* Takes receiver; NULL is allowed. Before the end it stops the sender. */
 SLU_API void slu_walreceiver_close(slu_walreceiver *receiver);
+
+/* So many bytes before the data of a chunk are the caller's to overwrite, for an engine
+ * that wants a header of its own in front of the log without copying it. */
+#define SLU_WAL_HEADROOM 32u
 
 struct slu_wal_chunk {
 	const void *data;       /* 32-byte aligned, in the arena */
@@ -277,6 +286,10 @@ SLU_API int slu_walreceiver_follow(slu_walreceiver *receiver, uint32_t timeline,
 SLU_API void slu_walreceiver_report(slu_walreceiver *receiver,
                                     const struct slu_wal_positions *positions);
 
+/* Send the positions at the next process() even if they are as before: the sender also
+ * lives on hearing something. */
+SLU_API void slu_walreceiver_repeat(slu_walreceiver *receiver);
+
 /*
  * Send what the sender has to be told; watch the timeouts.
  *   SLU_OK; SLU_EOS when the sender has finished and all was told; negative as next
@@ -303,6 +316,7 @@ struct slu_walreceiver_status {
 	uint64_t bytes; /* of log */
 	uint64_t frames;
 	uint64_t keepalives;
+	uint64_t reply_requests; /* keepalives that asked for an answer; it is sent by itself */
 	uint64_t feedbacks;
 	uint64_t stalls; /* times there was something to tell and no credit */
 	bool remote;

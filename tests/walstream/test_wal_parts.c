@@ -23,8 +23,9 @@ static int decode(const struct wal_message *message, size_t extra_bytes,
 static void every_message_survives_the_wire(void)
 {
 	struct wal_message start = {.type = WAL_START, .start = {.timeline = 3, .name = "seg2"}};
-	struct wal_message status = {.type = WAL_STATUS,
-	                             .status = {.positions = {3, 2, 1}, .hold_ns = 9, .flags = 1}};
+	struct wal_message status = {
+	        .type = WAL_STATUS,
+	        .status = {.positions = {3, 2, 1}, .hold_ns = 9, .wall_ns = -7, .flags = 1}};
 	struct wal_message welcome = {.type = WAL_WELCOME,
 	                              .welcome = {.start_lsn = 5, .end_lsn = 6, .timeline = 7}};
 	struct wal_message data = {.type = WAL_DATA,
@@ -38,6 +39,7 @@ static void every_message_survives_the_wire(void)
 	CU_ASSERT_EQUAL(again.status.positions.write_lsn, 3);
 	CU_ASSERT_EQUAL(again.status.positions.apply_lsn, 1);
 	CU_ASSERT_EQUAL(again.status.hold_ns, 9);
+	CU_ASSERT_EQUAL(again.status.wall_ns, -7);
 	CU_ASSERT_EQUAL(decode(&welcome, 0, &again), 0);
 	CU_ASSERT_EQUAL(again.welcome.end_lsn, 6);
 	CU_ASSERT_EQUAL(decode(&data, 2, &again), 0);

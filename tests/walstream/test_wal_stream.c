@@ -364,6 +364,55 @@ static void a_ping_is_answered(void)
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
+static void a_question_of_the_sender_is_answered(void)
+{
+	uint64_t feedbacks;
+
+	open_at(0, 100);
+	run();
+	feedbacks = slu_walsender_status(sender)->feedbacks;
+	slu_walsender_ping(sender, false);
+	run();
+	CU_ASSERT_EQUAL(slu_walreceiver_status(receiver)->keepalives, 1);
+	CU_ASSERT_EQUAL(slu_walreceiver_status(receiver)->reply_requests, 0);
+	CU_ASSERT_EQUAL(slu_walsender_status(sender)->feedbacks, feedbacks);
+	slu_walsender_ping(sender, true);
+	run();
+	CU_ASSERT_EQUAL(slu_walreceiver_status(receiver)->reply_requests, 1);
+	CU_ASSERT_EQUAL(slu_walsender_status(sender)->feedbacks, feedbacks + 1);
+	CU_ASSERT_TRUE(slu_walsender_status(sender)->told_wall_ns > 0);
+	close_both();
+}
+
+static void positions_are_repeated_when_asked(void)
+{
+	uint64_t feedbacks;
+
+	open_at(0, 100);
+	run();
+	feedbacks = slu_walsender_status(sender)->feedbacks;
+	slu_walreceiver_repeat(receiver);
+	run();
+	CU_ASSERT_EQUAL(slu_walsender_status(sender)->feedbacks, feedbacks + 1);
+	run();
+	CU_ASSERT_EQUAL(slu_walsender_status(sender)->feedbacks, feedbacks + 1);
+	close_both();
+}
+
+static void a_sender_that_left_after_the_end_has_shipped_all(void)
+{
+	struct slu_wal_chunk chunk;
+
+	open_at(0, 300);
+	slu_walsender_process(sender, now_ns);
+	slu_walsender_finish(sender);
+	slu_walsender_process(sender, now_ns);
+	slu_walsender_close(sender);
+	CU_ASSERT_EQUAL(receive(&chunk), SLU_EOS);
+	CU_ASSERT_TRUE(copied(0, 300));
+	slu_walreceiver_close(receiver);
+}
+
 static void an_orderly_end_ships_the_last_byte(void)
 {
 	struct slu_wal_chunk chunk;
@@ -619,6 +668,9 @@ int main(void)
 	        UNIT_TEST(a_receiver_that_only_answers_is_not_given_up),
 	        UNIT_TEST(a_silent_sender_is_given_up),
 	        UNIT_TEST(a_ping_is_answered),
+	        UNIT_TEST(a_question_of_the_sender_is_answered),
+	        UNIT_TEST(positions_are_repeated_when_asked),
+	        UNIT_TEST(a_sender_that_left_after_the_end_has_shipped_all),
 	        UNIT_TEST(an_orderly_end_ships_the_last_byte),
 	        UNIT_TEST(the_end_waits_for_the_flush),
 	        UNIT_TEST(an_end_after_all_was_flushed_is_told_too),
