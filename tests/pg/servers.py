@@ -121,8 +121,8 @@ class Server:
 
     def follow(self, source, slot=None, conninfo="", **settings):
         """Be a standby of that server from the next start on."""
-        self.configure(primary_conninfo=f"{source.conninfo(self.name)} {conninfo}",
-                       primary_slot_name=slot or "", **settings)
+        self.configure(**{"primary_conninfo": f"{source.conninfo(self.name)} {conninfo}".strip(),
+                          "primary_slot_name": slot or "", **settings})
         self.workspace.write(os.path.join(self.data, "standby.signal"), "")
         return self
 

@@ -180,11 +180,10 @@ class Workspace:
             return {}
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
 
-    @staticmethod
-    def environment(**more):
+    def environment(self, **more):
         """What the processes get: nothing of the caller's that PostgreSQL would heed."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return {**kept, "LC_ALL": "C", "TZ": "UTC", **more}
+        return {**kept, "LC_ALL": "C", "TZ": "UTC", "HOME": self.directory, **more}
 
     def spawn(self, command, log, prefix=(), **options):
         """Start a process as the servers' user, its output appended to the file log.

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `sluice` command: init, start, stop, state, config, psql on a real cluster."""
+import json
+import os
+import subprocess
+
+from cluster import ClusterCase, main, wait_until
+
+
+class ClusterCommand(ClusterCase):
+    """One cluster of two segments for all tests; each leaves it running."""
+
+    def state(self):
+        return json.loads(self.cluster.sluice("state", "-d", self.cluster.directory, "--json",
+                                              check=False))
+
+    def test_init_makes_a_coordinator_segments_and_an_agent_that_serve(self):
+        state = self.state()
+        self.assertTrue(state["all_up"])
+        self.assertEqual([server["content"] for server in state["servers"]], [-1, 0, 1])
+        self.assertEqual(len(state["agents"]), 1)
+        rows = self.cluster.query("select content, port from sluice.segment_configuration order by 1")
+        self.assertEqual(rows, [(server["content"], server["port"])
+                                for server in state["servers"]])
+
+    def test_no_server_runs_as_root(self):
+        for content in (-1, 0, 1):
+            self.assertNotEqual(os.stat(f"/proc/{self.cluster.postmaster(content)}").st_uid, 0)
+        self.assertNotEqual(os.stat(f"/proc/{self.cluster.agent()}").st_uid, 0)
+
+    def test_init_refuses_a_directory_that_is_not_empty(self):
+        output = self.cluster.sluice("init", "-d", self.cluster.directory, check=False)
+        self.assertIn("not empty", output)
+        self.assertTrue(self.state()["all_up"])
+
+    def test_init_refuses_ports_that_are_taken(self):
+        directory = self.workspace.path("other")
+        output = self.cluster.sluice("init", "-d", directory, "--port",
+                                     self.cluster.server(-1)["port"], check=False)
+        self.assertIn("in use", output)
+
+    def test_start_and_stop_can_be_repeated(self):
+        self.cluster.stop()
+        self.assertFalse(self.state()["all_up"])
+        self.cluster.stop()
+        self.cluster.start()
+        self.cluster.start()
+        self.assertTrue(self.state()["all_up"])
+        self.assertEqual(self.cluster.value("select 1"), 1)
+
+    def test_start_brings_back_what_was_killed(self):
+        self.cluster.kill(self.cluster.postmaster(1))
+        self.cluster.kill(self.cluster.agent())
+        wait_until(lambda: not self.state()["all_up"], "the loss is seen")
+        down = self.cluster.sluice("state", "-d", self.cluster.directory, "--errors", check=False)
+        self.assertIn("segment 1", down)
+        self.assertNotIn("segment 0", down)
+        self.cluster.start()
+        self.assertTrue(self.state()["all_up"])
+
+    def test_config_shows_and_changes_a_setting_everywhere(self):
+        directory = self.cluster.directory
+        self.cluster.sluice("config", "-d", directory, "work_mem=7MB")
+        rows = json.loads(self.cluster.sluice("config", "-d", directory, "--json", "work_mem"))
+        self.assertEqual([row["value"] for row in rows], ["7MB"] * 3)
+        self.cluster.sluice("config", "-d", directory, "--segments", "work_mem=8MB")
+        rows = json.loads(self.cluster.sluice("config", "-d", directory, "--json", "work_mem"))
+        self.assertEqual([row["value"] for row in rows], ["7MB", "8MB", "8MB"])
+        self.cluster.sluice("config", "-d", directory, "--reset", "work_mem")
+        rows = json.loads(self.cluster.sluice("config", "-d", directory, "--json", "work_mem"))
+        self.assertEqual([row["value"] for row in rows], ["4MB"] * 3)
+
+    def test_config_refuses_a_bad_value_and_changes_nothing(self):
+        output = self.cluster.sluice("config", "-d", self.cluster.directory, "work_mem=red",
+                                     check=False)
+        self.assertIn("invalid value", output)
+        self.assertIn("4MB", self.cluster.sluice("config", "-d", self.cluster.directory, "work_mem"))
+
+    def test_config_tells_what_waits_for_a_restart(self):
+        output = self.cluster.sluice("config", "-d", self.cluster.directory, "max_wal_senders=9")
+        self.assertIn("restart", output)
+        self.cluster.sluice("config", "-d", self.cluster.directory, "--reset", "max_wal_senders")
+
+    def test_psql_reaches_the_coordinator_and_one_segment(self):
+        directory = self.cluster.directory
+        self.assertEqual(self.cluster.sluice("psql", "-d", directory, "--", "-XAtc",
+                                             "show sluice.content").strip(), "-1")
+        self.assertEqual(self.cluster.sluice("psql", "-d", directory, "-c", "1", "--", "-XAtc",
+                                             "show sluice.content").strip(), "1")
+
+    def test_bad_usage_is_refused_with_status_2(self):
+        for arguments in (["stop", "-m", "gently"], ["config"], ["init"], ["nothing"],
+                          ["state", "--unknown"], ["init", "-d", "x", "-n", "0"]):
+            done = subprocess.run([self.cluster.command, *arguments], capture_output=True,
+                                  check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+
+    def test_an_unreadable_cluster_is_an_error_that_names_the_file(self):
+        output = self.cluster.sluice("state", "-d", self.workspace.path("nowhere"), check=False)
+        self.assertIn("nowhere/cluster.json", output)
+
+
+if __name__ == "__main__":
+    main()
