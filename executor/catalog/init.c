@@ -4,8 +4,12 @@
  */
 #include <postgres.h>
 
+#include "executor/catalog/catalog.h"
 #include "executor/parts.h"
 
 void mpp_catalog_init(void)
 {
+	mpp_node_init();
+	mpp_cluster_init();
+	mpp_distribution_init();
 }

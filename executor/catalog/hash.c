@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hash.c - which segment a row belongs to.
+ */
+#include <postgres.h>
+
+#include <common/hashfn.h>
+#include <fmgr.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/typcache.h>
+
+#include "executor/catalog/cluster.h"
+#include "executor/catalog/distribution.h"
+#include "executor/catalog/label.h"
+#include "executor/function.h"
+#include "sluice/motion.h"
+
+MPP_FUNCTION(mpp_hash_segment_of);
+
+static Oid hash_function(Oid type)
+{
+	return lookup_type_cache(getBaseType(type), TYPECACHE_HASH_EXTENDED_PROC)
+	        ->hash_extended_proc;
+}
+
+bool mpp_type_has_hash(Oid type)
+{
+	return OidIsValid(hash_function(type));
+}
+
+void mpp_hash_init(MppHash *hash, int key_count, const Oid *types, const Oid *collations)
+{
+	hash->key_count = key_count;
+	hash->functions = palloc(sizeof(FmgrInfo) * Max(key_count, 1));
+	hash->collations = palloc(sizeof(Oid) * Max(key_count, 1));
+	for (int i = 0; i < key_count; i++) {
+		Oid function = hash_function(types[i]);
+
+		if (!OidIsValid(function))
+			ereport(ERROR,
+			        (errcode(ERRCODE_UNDEFINED_FUNCTION),
+			         errmsg("could not identify an extended hash function for type %s",
+			                format_type_be(types[i]))));
+		fmgr_info(function, &hash->functions[i]);
+		hash->collations[i] = collations[i];
+	}
+}
+
+uint64 mpp_hash_row(const MppHash *hash, const Datum *values, const bool *nulls)
+{
+	uint64 row = 0;
+
+	for (int i = 0; i < hash->key_count; i++) {
+		uint64 column = 0;
+
+		if (!nulls[i])
+			column = DatumGetUInt64(FunctionCall2Coll(&hash->functions[i],
+			                                          hash->collations[i], values[i],
+			                                          UInt64GetDatum(0)));
+		/* One key: its hash itself. */
+		row = i == 0 ? column : hash_combine64(row, column);
+	}
+	return row;
+}
+
+int mpp_hash_segment(uint64 hash, int segment_count)
+{
+	return (int)slu_motion_jump_hash(hash, (uint32)segment_count);
+}
+
+/* sluice.hash_segment(VARIADIC "any"): where a row with this key lives. */
+Datum mpp_hash_segment_of(PG_FUNCTION_ARGS)
+{
+	int count = PG_NARGS();
+	Datum *values = palloc(sizeof(Datum) * count);
+	bool *nulls = palloc(sizeof(bool) * count);
+	Oid *types = palloc(sizeof(Oid) * count);
+	Oid *collations = palloc(sizeof(Oid) * count);
+	int segments = mpp_cluster_get()->segment_count;
+	MppHash hash;
+
+	if (get_fn_expr_variadic(fcinfo->flinfo))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("the key must be given column by column")));
+	for (int i = 0; i < count; i++) {
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i);
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, i);
+		collations[i] = PG_GET_COLLATION();
+	}
+	mpp_hash_init(&hash, count, types, collations);
+	PG_RETURN_INT32(mpp_hash_segment(mpp_hash_row(&hash, values, nulls), segments));
+}
