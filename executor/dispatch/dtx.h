@@ -24,8 +24,10 @@ extern void mpp_dtx_join(const Bitmapset *contents, bool writes);
 extern void mpp_dtx_join_single_read(int content);
 
 /* Number of the statement within the session; the same for all that one
- * statement of the client sends. QEs use one snapshot per number. */
+ * statement of the client sends. QEs use one snapshot per number. The executor
+ * takes a new number where a statement takes its snapshot on the QD. */
 extern uint64 mpp_dtx_statement(void);
+extern uint64 mpp_dtx_new_statement(void);
 
 /* Cluster-wide unique for the life of the cluster: number of this QD session. */
 extern uint64 mpp_dtx_session(void);

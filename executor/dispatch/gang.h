@@ -14,6 +14,10 @@
 #include <libpq-fe.h>
 #include <nodes/bitmapset.h>
 
+/* SQLSTATE of an error that only says that a process on the other end of a motion
+ * has failed; an error with another cause is shown in its place. */
+#define MPP_SQLSTATE_PEER_FAILED MAKE_SQLSTATE('5', '8', 'M', 'P', 'F')
+
 /* All segments of the cluster. In the current memory context. */
 extern Bitmapset *mpp_gang_all(void);
 
@@ -21,9 +25,11 @@ extern Bitmapset *mpp_gang_all(void);
  * search_path, role) up to date there. Does not join the transaction: dtx.h. */
 extern void mpp_gang_require(const Bitmapset *contents);
 
-/* One command, the same on all; waits for all; throws the first error after all
- * have ended. Joins the transaction as a writer when writes. Returns the sum of
- * the row counts of the command tags. */
+/* One command (a single SQL statement), the same on all; waits for all; throws the
+ * first error after all have ended. Joins the transaction as a writer when writes;
+ * else it runs in what transaction there is, or alone. Returns the sum of the row
+ * counts of the command tags. NOTICEs of a command are not passed on: the QD, which
+ * runs the same statement, has said them; WARNINGs are, once. */
 extern uint64 mpp_gang_command(const Bitmapset *contents, const char *sql, bool writes);
 
 /* ---- without waiting ---- */
@@ -34,7 +40,8 @@ typedef struct MppParam {
 	Oid type; /* below FirstNormalObjectId */
 } MppParam;
 
-/* A result for content arrived: PGRES_TUPLES_OK or PGRES_COMMAND_OK. Must not throw. */
+/* A result for content arrived: PGRES_TUPLES_OK or PGRES_COMMAND_OK, values as text.
+ * Borrowed for the call. Must not throw. */
 typedef void (*mpp_gang_result)(int content, const PGresult *result, void *ctx);
 
 /* Send one command with parameters. The connection is busy until its result was
@@ -62,5 +69,15 @@ extern void mpp_gang_wait(const Bitmapset *contents, void (*on_wait)(void *ctx),
 
 /* For all QEs of this session: cancel what runs. May be called in an abort. */
 extern void mpp_gang_cancel(void);
+
+/* ---- whether SQL on a QE comes from its QD ---- */
+
+/* Functions that only a QD may call on its QEs take this secret of the session as a
+ * parameter (never in the text of a statement: its user can read that). A user's
+ * function that runs on a QE does not know it. */
+extern const char *mpp_gang_secret(void);
+
+/* On a QE: ERROR unless secret is that of its QD. */
+extern void mpp_qe_check_secret(const char *secret);
 
 #endif

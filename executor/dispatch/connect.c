@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * connect.c - opening connections to QEs, several at once, under one deadline.
+ */
+#include <postgres.h>
+
+#include <libpq/libpq-be.h>
+#include <mb/pg_wchar.h>
+#include <miscadmin.h>
+#include <storage/latch.h>
+#include <utils/timestamp.h>
+#include <utils/wait_event.h>
+
+#include "executor/catalog/cluster.h"
+#include "executor/dispatch/qe.h"
+
+int qe_connect_timeout = 30;
+
+void qe_close(Qe *qe)
+{
+	if (qe->conn == NULL)
+		return;
+	PQfinish(qe->conn);
+	qe->conn = NULL;
+	qe->lost = qe->lost || qe->begun || qe->writes;
+	qe->item_count = qe->command_count = 0;
+	qe->flushing = qe->doomed = false;
+	qe->settings = 0;
+	qe->cancel_key = qe->pid = 0;
+	qe_wait_changed();
+}
+
+static void qe_start(Qe *qe, const MppSegment *segment)
+{
+	char port[16];
+	char options[256];
+	const char *keywords[] = {
+	        "host", "port", "dbname", "user", "options", "application_name", "client_encoding",
+	        NULL};
+	const char *values[] = {segment->address,          port,    MyProcPort->database_name,
+	                        MyProcPort->user_name,     options, "sluice",
+	                        GetDatabaseEncodingName(), NULL};
+
+	snprintf(qe->name, sizeof(qe->name), "segment %d (%s:%d)", segment->content,
+	         segment->address, segment->port);
+	snprintf(port, sizeof(port), "%d", segment->port);
+	/* The QD keeps the time; a QE only notices when its QD is gone. */
+	snprintf(options, sizeof(options),
+	         "-c sluice.session_role=execute -c sluice.session_secret=%s"
+	         " -c statement_timeout=0 -c idle_session_timeout=0"
+	         " -c idle_in_transaction_session_timeout=0"
+	         " -c client_connection_check_interval=1000",
+	         mpp_gang_secret());
+	qe->conn = PQconnectStartParams(keywords, values, 0);
+	if (qe->conn == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+static void connect_throw(Qe *qe)
+{
+	char *detail = pchomp(PQerrorMessage(qe->conn));
+
+	PQfinish(qe->conn);
+	qe->conn = NULL;
+	ereport(ERROR,
+	        (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+	         errmsg("could not connect to %s", qe->name), errdetail_internal("%s", detail)));
+}
+
+/* Whether it is open now. */
+static bool connect_step(Qe *qe, PostgresPollingStatusType *polling)
+{
+	*polling = PQconnectPoll(qe->conn);
+	if (*polling == PGRES_POLLING_FAILED)
+		connect_throw(qe);
+	if (*polling != PGRES_POLLING_OK)
+		return false;
+	if (PQsetnonblocking(qe->conn, 1) != 0 || PQenterPipelineMode(qe->conn) != 1)
+		connect_throw(qe);
+	PQsetNoticeReceiver(qe->conn, qe_notice, qe);
+	qe->pid = PQbackendPID(qe->conn);
+	qe->lost = qe->broken = qe->doomed = false;
+	return true;
+}
+
+typedef struct Waiting {
+	Qe *qe;
+	PostgresPollingStatusType polling;
+	bool ready;
+} Waiting;
+
+/* Sleeps until some are ready: a connection that is not must not be polled. */
+static void connect_sleep(Waiting *waiting, int count, TimestampTz deadline)
+{
+	WaitEventSet *set = CreateWaitEventSet(CurrentMemoryContext, count + 2);
+	WaitEvent events[16];
+	long timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	int event_count;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < count; i++)
+		AddWaitEventToSet(set,
+		                  waiting[i].polling == PGRES_POLLING_READING ? WL_SOCKET_READABLE
+		                                                              : WL_SOCKET_WRITEABLE,
+		                  PQsocket(waiting[i].qe->conn), NULL, &waiting[i]);
+	event_count =
+	        WaitEventSetWait(set, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
+	for (int i = 0; i < event_count; i++)
+		if (events[i].user_data != NULL)
+			((Waiting *)events[i].user_data)->ready = true;
+	FreeWaitEventSet(set);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (event_count == 0 && GetCurrentTimestamp() >= deadline)
+		ereport(ERROR, (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+		                errmsg("could not connect to %s", waiting[0].qe->name),
+		                errdetail("No answer within %d seconds.", qe_connect_timeout),
+		                errhint("See sluice.segment_connect_timeout.")));
+}
+
+static void connect_all(Waiting *waiting, int count)
+{
+	TimestampTz deadline =
+	        TimestampTzPlusMilliseconds(GetCurrentTimestamp(), qe_connect_timeout * 1000L);
+
+	while (count > 0) {
+		connect_sleep(waiting, count, deadline);
+		for (int i = count - 1; i >= 0; i--) {
+			if (!waiting[i].ready)
+				continue;
+			waiting[i].ready = false;
+			if (connect_step(waiting[i].qe, &waiting[i].polling))
+				waiting[i] = waiting[--count];
+		}
+	}
+}
+
+void qe_connect(const Bitmapset *contents)
+{
+	const MppCluster *cluster = mpp_cluster_get();
+	Waiting *waiting = palloc(qe_count * sizeof(Waiting));
+	int count = 0;
+	int content = -1;
+
+	PG_TRY();
+	{
+		while ((content = bms_next_member(contents, content)) >= 0) {
+			Qe *qe = &qe_array[content];
+
+			if (qe->conn != NULL)
+				continue;
+			qe_start(qe, &cluster->segments[content]);
+			if (PQstatus(qe->conn) == CONNECTION_BAD)
+				connect_throw(qe);
+			waiting[count++] = (Waiting){.qe = qe, .polling = PGRES_POLLING_WRITING};
+		}
+		connect_all(waiting, count);
+	}
+	PG_CATCH();
+	{
+		content = -1;
+		while ((content = bms_next_member(contents, content)) >= 0)
+			if (qe_array[content].pid == 0 && qe_array[content].conn != NULL) {
+				PQfinish(qe_array[content].conn);
+				qe_array[content].conn = NULL;
+			}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	qe_wait_changed();
+	pfree(waiting);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gang.c - the QEs of this session as one: commands to many of them, their results,
+ * and the error that is shown when several fail.
+ */
+#include <postgres.h>
+
+#include <common/string.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <utils/builtins.h>
+#include <utils/memutils.h>
+#include <utils/timestamp.h>
+
+#include "executor/catalog/cluster.h"
+#include "executor/catalog/node.h"
+#include "executor/dispatch/dtx.h"
+#include "executor/dispatch/qe.h"
+
+/* How long an error that may be an echo is held back for its cause. */
+#define ECHO_WAIT_MS 1000
+
+PGDLLEXPORT Datum mpp_run_on_segments(PG_FUNCTION_ARGS);
+
+Qe *qe_array;
+int qe_count;
+
+Bitmapset *mpp_gang_all(void)
+{
+	return bms_add_range(NULL, 0, mpp_cluster_get()->segment_count - 1);
+}
+
+const char *mpp_gang_secret(void)
+{
+	static char secret[33];
+	uint64 random[2];
+
+	if (secret[0] == 0) {
+		if (!pg_strong_random(random, sizeof(random)))
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+			                errmsg("could not generate random values")));
+		snprintf(secret, sizeof(secret), "%016llx%016llx", (unsigned long long)random[0],
+		         (unsigned long long)random[1]);
+	}
+	return secret;
+}
+
+void mpp_qe_check_secret(const char *secret)
+{
+	if (mpp_session_role != MPP_SESSION_EXECUTE || mpp_session_secret[0] == 0 ||
+	    strcmp(secret, mpp_session_secret) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		                errmsg("permission denied: only the coordinator may call this")));
+}
+
+static void gang_make(void)
+{
+	int count = mpp_cluster_get()->segment_count;
+
+	if (qe_count == count)
+		return;
+	for (int i = 0; i < qe_count; i++)
+		if (qe_array[i].level > 0)
+			ereport(ERROR,
+			        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			         errmsg("the number of segments changed during the transaction")));
+	for (int i = 0; i < qe_count; i++)
+		qe_close(&qe_array[i]);
+	qe_wait_reset();
+	qe_count = 0;
+	qe_array = MemoryContextAllocZero(TopMemoryContext, count * sizeof(Qe));
+	for (int i = 0; i < count; i++)
+		qe_array[i].content = i;
+	qe_count = count;
+}
+
+static Qe *gang_qe(int content)
+{
+	if (content < 0 || content >= qe_count || qe_array[content].conn == NULL)
+		elog(ERROR, "no connection to segment %d", content);
+	return &qe_array[content];
+}
+
+void mpp_gang_require(const Bitmapset *contents)
+{
+	uint64 fingerprint = qe_settings_fingerprint();
+	bool connected = true;
+	int content = -1;
+
+	gang_make();
+	while ((content = bms_next_member(contents, content)) >= 0) {
+		Qe *qe = &qe_array[content];
+
+		qe_take(qe); /* notices the end of a QE that was killed while idle */
+		if (qe->lost)
+			qe_throw_lost(qe);
+		connected = connected && qe->conn != NULL;
+	}
+	if (!connected)
+		qe_connect(contents);
+	content = -1;
+	while ((content = bms_next_member(contents, content)) >= 0)
+		if (qe_array[content].settings != fingerprint &&
+		    !qe_settings_send(&qe_array[content], fingerprint))
+			qe_throw_lost(&qe_array[content]);
+}
+
+/* The QE whose failure is to be shown now, or NULL. */
+static Qe *gang_failure(bool all_ended)
+{
+	Qe *echo = NULL;
+	bool busy = false;
+
+	for (int i = 0; i < qe_count; i++) {
+		Qe *qe = &qe_array[i];
+
+		busy = busy || qe->command_count > 0;
+		if (qe->broken || (qe->error != NULL && !qe_error_is_secondary(qe->error))) {
+			if (!all_ended)
+				return qe;
+			echo = qe;
+			break;
+		}
+		if (qe->error != NULL && (echo == NULL || qe->error_time < echo->error_time))
+			echo = qe;
+	}
+	if (echo == NULL || all_ended || !busy)
+		return echo;
+	return TimestampDifferenceExceeds(echo->error_time, GetCurrentTimestamp(), ECHO_WAIT_MS)
+	               ? echo
+	               : NULL;
+}
+
+static void gang_throw(Qe *qe)
+{
+	if (qe->error != NULL)
+		qe_throw(qe);
+	qe_throw_lost(qe);
+}
+
+static void gang_take(void)
+{
+	for (int i = 0; i < qe_count; i++)
+		if (qe_array[i].item_count > 0)
+			qe_take(&qe_array[i]);
+	qe_notices_flush();
+}
+
+void mpp_gang_progress(void)
+{
+	Qe *failed;
+
+	gang_take();
+	failed = gang_failure(false);
+	if (failed != NULL)
+		gang_throw(failed);
+}
+
+bool mpp_gang_busy(const Bitmapset *contents)
+{
+	int content = -1;
+
+	while ((content = bms_next_member(contents, content)) >= 0)
+		if (content < qe_count && qe_array[content].command_count > 0)
+			return true;
+	return false;
+}
+
+int mpp_gang_sockets(pgsocket *sockets, int max)
+{
+	int count = 0;
+
+	for (int i = 0; i < qe_count && count < max; i++)
+		if (qe_array[i].conn != NULL && qe_array[i].command_count > 0)
+			sockets[count++] = PQsocket(qe_array[i].conn);
+	return count;
+}
+
+void mpp_gang_wait(const Bitmapset *contents, void (*on_wait)(void *ctx), void *ctx)
+{
+	for (;;) {
+		CHECK_FOR_INTERRUPTS();
+		mpp_gang_progress();
+		if (!mpp_gang_busy(contents))
+			return;
+		if (on_wait != NULL)
+			on_wait(ctx);
+		/* An echo must be shown even if nothing more arrives. */
+		qe_wait(on_wait != NULL ? 10 : ECHO_WAIT_MS);
+	}
+}
+
+void mpp_gang_send(int content, const char *sql, int param_count, const MppParam *params,
+                   mpp_gang_result result, void *ctx)
+{
+	Qe *qe = gang_qe(content);
+
+	if (qe->command_count > 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+		                errmsg("the connection to %s is busy", qe->name)));
+	if (!qe_send_begin(qe) ||
+	    !qe_send(qe, QE_ITEM_COMMAND, sql, param_count, params, result, ctx) || !qe_sync(qe))
+		qe_throw_lost(qe);
+}
+
+static void command_result(int content, const PGresult *result, void *ctx)
+{
+	uint64 *rows = ctx;
+
+	*rows += strtoull(PQcmdTuples((PGresult *)result), NULL, 10);
+}
+
+uint64 mpp_gang_command(const Bitmapset *contents, const char *sql, bool writes)
+{
+	uint64 rows = 0;
+	int content = -1;
+	Qe *failed;
+
+	if (writes)
+		mpp_dtx_join(contents, true);
+	else
+		mpp_gang_require(contents);
+	while ((content = bms_next_member(contents, content)) >= 0) {
+		qe_array[content].quiet = true;
+		mpp_gang_send(content, sql, 0, NULL, command_result, &rows);
+	}
+	while (mpp_gang_busy(contents)) {
+		CHECK_FOR_INTERRUPTS();
+		qe_wait(-1L);
+		gang_take();
+	}
+	content = -1;
+	while ((content = bms_next_member(contents, content)) >= 0)
+		qe_array[content].quiet = false;
+	failed = gang_failure(true);
+	if (failed != NULL)
+		gang_throw(failed);
+	return rows;
+}
+
+void mpp_gang_cancel(void)
+{
+	qe_cancel(2000);
+}
+
+PG_FUNCTION_INFO_V1(mpp_run_on_segments);
+Datum mpp_run_on_segments(PG_FUNCTION_ARGS)
+{
+	char *command = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (!mpp_is_qd())
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("segments can be reached from the coordinator only")));
+	PG_RETURN_INT64((int64)mpp_gang_command(mpp_gang_all(), command, true));
+}

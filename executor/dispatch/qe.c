@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qe.c - sending to one QE and taking its results, in libpq's pipeline mode.
+ * Nothing here throws: it also runs in the abort of a transaction. What goes wrong
+ * is kept in the Qe, and thrown by gang.c when somebody waits for it.
+ */
+#include <postgres.h>
+
+#include <utils/timestamp.h>
+
+#include "executor/dispatch/qe.h"
+
+/* The connection is no longer to be trusted; its transaction goes with it. */
+static void qe_fail(Qe *qe)
+{
+	if (qe->command_count > 0)
+		qe->broken = true;
+	strlcpy(qe->lost_message, PQerrorMessage(qe->conn), sizeof(qe->lost_message));
+	qe_close(qe);
+}
+
+static bool item_push(Qe *qe, QeItemKind kind, mpp_gang_result result, void *ctx)
+{
+	if (qe->item_count == qe->item_size) {
+		int size = qe->item_size == 0 ? 16 : qe->item_size * 2;
+		QeItem *items = malloc(size * sizeof(QeItem));
+
+		if (items == NULL)
+			return false;
+		for (int i = 0; i < qe->item_count; i++)
+			items[i] = qe->items[(qe->item_first + i) % qe->item_size];
+		free(qe->items);
+		qe->items = items;
+		qe->item_size = size;
+		qe->item_first = 0;
+	}
+	qe->items[(qe->item_first + qe->item_count) % qe->item_size] =
+	        (QeItem){.kind = kind, .result = result, .ctx = ctx};
+	qe->item_count++;
+	if (kind == QE_ITEM_COMMAND)
+		qe->command_count++;
+	return true;
+}
+
+static void item_pop(Qe *qe)
+{
+	if (qe->items[qe->item_first].kind == QE_ITEM_COMMAND)
+		qe->command_count--;
+	qe->item_first = (qe->item_first + 1) % qe->item_size;
+	qe->item_count--;
+}
+
+bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count, const MppParam *params,
+             mpp_gang_result result, void *ctx)
+{
+	enum { PARAMS_MAX = 16 };
+	Oid types[PARAMS_MAX];
+	const char *values[PARAMS_MAX];
+	int lengths[PARAMS_MAX];
+	int formats[PARAMS_MAX];
+
+	if (qe->conn == NULL || param_count > PARAMS_MAX)
+		return false;
+	for (int i = 0; i < param_count; i++) {
+		types[i] = params[i].type;
+		values[i] = params[i].bytes;
+		lengths[i] = params[i].size_bytes;
+		formats[i] = 1;
+	}
+	if (!item_push(qe, kind, result, ctx) ||
+	    PQsendQueryParams(qe->conn, sql, param_count, types, values, lengths, formats, 0) !=
+	            1) {
+		qe_fail(qe);
+		return false;
+	}
+	return true;
+}
+
+/* Send the statements that wait to ride in front of a command. */
+bool qe_send_begin(Qe *qe)
+{
+	for (int i = 0; i < qe->begin_count; i++)
+		if (!qe_send(qe, QE_ITEM_INTERNAL, qe->begin[i], 0, NULL, NULL, NULL))
+			return false;
+	if (qe->begin_count > 0)
+		qe->begun = true;
+	qe->begin_count = 0;
+	return true;
+}
+
+static void qe_flush(Qe *qe)
+{
+	int rc = PQflush(qe->conn);
+
+	qe->flushing = rc == 1;
+	if (rc < 0)
+		qe_fail(qe);
+}
+
+bool qe_sync(Qe *qe)
+{
+	if (qe->conn == NULL)
+		return false;
+	if (!item_push(qe, QE_ITEM_SYNC, NULL, NULL) || PQpipelineSync(qe->conn) != 1) {
+		qe_fail(qe);
+		return false;
+	}
+	qe_flush(qe);
+	return qe->conn != NULL;
+}
+
+static void qe_keep_error(Qe *qe, PGresult *result)
+{
+	if (qe->error != NULL) {
+		PQclear(result);
+		return;
+	}
+	qe->error = result;
+	qe->error_time = GetCurrentTimestamp();
+}
+
+/* Takes result. */
+static void qe_result(Qe *qe, PGresult *result)
+{
+	QeItem *item = &qe->items[qe->item_first];
+
+	switch (PQresultStatus(result)) {
+	case PGRES_PIPELINE_SYNC:
+		item_pop(qe);
+		break;
+	case PGRES_PIPELINE_ABORTED: /* an error before it is already kept */
+		break;
+	case PGRES_COMMAND_OK:
+	case PGRES_TUPLES_OK:
+	case PGRES_SINGLE_TUPLE:
+		if (item->kind == QE_ITEM_SETTINGS)
+			qe_settings_answer(qe, result);
+		if (item->result != NULL)
+			item->result(qe->content, result, item->ctx);
+		break;
+	default:
+		if (item->kind != QE_ITEM_COMMAND)
+			qe->doomed = true;
+		if (item->kind == QE_ITEM_SETTINGS)
+			qe->settings = 0;
+		qe_keep_error(qe, result);
+		return;
+	}
+	PQclear(result);
+}
+
+void qe_take(Qe *qe)
+{
+	if (qe->conn == NULL)
+		return;
+	if (qe->flushing)
+		qe_flush(qe);
+	if (qe->conn == NULL)
+		return;
+	if (!PQconsumeInput(qe->conn) && qe->item_count == 0) {
+		qe_fail(qe);
+		return;
+	}
+	while (qe->item_count > 0 && !PQisBusy(qe->conn)) {
+		PGresult *result = PQgetResult(qe->conn);
+
+		if (result != NULL)
+			qe_result(qe, result);
+		else if (qe->items[qe->item_first].kind != QE_ITEM_SYNC)
+			item_pop(qe);
+		if (PQstatus(qe->conn) != CONNECTION_OK) {
+			qe_fail(qe);
+			return;
+		}
+	}
+	if (qe->doomed && qe->item_count == 0) {
+		qe->broken = qe->error == NULL;
+		qe_close(qe);
+	}
+}
+
+/* Nobody waits for what is in flight any more; it is still to be taken. */
+void qe_forget_results(Qe *qe)
+{
+	for (int i = 0; i < qe->item_count; i++)
+		qe->items[(qe->item_first + i) % qe->item_size].result = NULL;
+	PQclear(qe->error);
+	qe->error = NULL;
+	qe->broken = false;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qe.h - one connection of the QD to a QE, private to dispatch/. It is always in
+ * libpq's pipeline mode and never blocks: what is sent is remembered as a queue of
+ * items, and results are matched with its head. Items of the transaction itself
+ * (BEGIN, SAVEPOINT ...) ride in front of the next command, in one round trip.
+ */
+#ifndef EXECUTOR_DISPATCH_QE_H
+#define EXECUTOR_DISPATCH_QE_H
+
+#include <postgres.h>
+
+#include <datatype/timestamp.h>
+#include <libpq-fe.h>
+
+#include "executor/dispatch/gang.h"
+
+typedef enum QeItemKind {
+	QE_ITEM_SETTINGS = 1, /* reply to settings.c */
+	QE_ITEM_INTERNAL,     /* of the transaction; a failure loses the connection */
+	QE_ITEM_COMMAND,      /* somebody waits for its result */
+	QE_ITEM_SYNC,         /* end of a pipeline */
+} QeItemKind;
+
+typedef struct QeItem {
+	QeItemKind kind;
+	mpp_gang_result result; /* QE_ITEM_COMMAND; NULL: discard */
+	void *ctx;
+} QeItem;
+
+#define QE_BEGIN_MAX 32
+
+typedef struct Qe {
+	int content;
+	char name[160]; /* "segment 0 (address:port)" */
+	PGconn *conn;   /* NULL: not open */
+	int pid;        /* of the backend there */
+	int cancel_key; /* that backend's; 0: not known yet */
+
+	QeItem *items; /* ring */
+	int item_first;
+	int item_count;
+	int item_size;
+	int command_count; /* QE_ITEM_COMMAND among the items */
+	bool flushing;     /* libpq holds bytes the socket did not take */
+
+	uint64 settings;              /* fingerprint of what it was told; 0: unknown */
+	char begin[QE_BEGIN_MAX][96]; /* statements to send in front of the next command */
+	int begin_count;
+	int level;     /* nest level of the QD's transaction that it has reached; 0: none */
+	bool begun;    /* BEGIN was sent */
+	bool writes;   /* in this transaction */
+	bool prepared; /* PREPARE TRANSACTION succeeded there */
+	bool lost;     /* its transaction went with the connection */
+	bool broken;   /* the connection went while somebody waited for a result */
+	bool doomed;   /* to be closed when its results are taken: its state is unknown */
+	char lost_message[256];
+
+	PGresult *error; /* first of the commands in flight */
+	TimestampTz error_time;
+	bool quiet;   /* NOTICEs are not passed on */
+	int wait_pos; /* of its socket in the set of qe_wait.c */
+} Qe;
+
+/* gang.c: all of the session; count is 0 before the first require. */
+extern Qe *qe_array;
+extern int qe_count;
+
+/* ---- connect.c ---- */
+extern int qe_connect_timeout; /* seconds; GUC sluice.segment_connect_timeout */
+extern void qe_connect(const Bitmapset *contents);
+extern void qe_close(Qe *qe);
+
+/* ---- qe.c: what never throws, and may be called in an abort ---- */
+extern bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count,
+                    const MppParam *params, mpp_gang_result result, void *ctx);
+extern bool qe_send_begin(Qe *qe);
+extern bool qe_sync(Qe *qe);
+extern void qe_take(Qe *qe);
+extern void qe_forget_results(Qe *qe);
+
+/* ---- qe_wait.c ---- */
+/* Sleep until a connection can go on, the latch is set or timeout_ms is over. */
+extern void qe_wait(long timeout_ms);
+extern void qe_wait_changed(void); /* connections were opened or closed */
+extern void qe_wait_reset(void);   /* qe_array is made anew */
+/* Cancel what runs and take its results, at most until the deadline; a connection
+ * that does not answer is closed. Throws nothing, takes no interrupts. */
+extern void qe_cancel(int timeout_ms);
+extern void qe_drain(int timeout_ms);
+
+/* ---- settings.c ---- */
+extern char *mpp_session_secret; /* GUC sluice.session_secret, at connect */
+extern uint64 qe_settings_fingerprint(void);
+extern bool qe_settings_send(Qe *qe, uint64 fingerprint);
+extern void qe_settings_answer(Qe *qe, const PGresult *result);
+
+/* ---- error.c ---- */
+extern bool qe_error_is_secondary(const PGresult *result);
+extern void qe_throw(Qe *qe) pg_attribute_noreturn();
+extern void qe_throw_lost(Qe *qe) pg_attribute_noreturn();
+extern void qe_notice(void *qe, const PGresult *result);
+extern void qe_notices_flush(void);
+
+#endif
