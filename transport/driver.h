@@ -126,7 +126,10 @@ struct slu_driver_ops {
 	void (*close)(struct slu_driver *driver);
 
 	/* Where peers connect: a text of at most SLU_DRIVER_ADDRESS_MAX bytes with
-	 * its NUL, without white space. -ENOTSUP: cannot accept. */
+	 * its NUL, without white space. Several, separated by commas, where there
+	 * are several rails, paths that do not fail together: connect takes one of
+	 * them, and the caller puts sessions on different ones. -ENOTSUP: cannot
+	 * accept. */
 	int (*address)(struct slu_driver *driver, char *ret_address);
 
 	/* Begin a session to a peer's address. hello (SLU_DRIVER_HELLO_BYTES) is

@@ -173,13 +173,16 @@ struct peer {
 	struct engine *engine;
 	uint32_t number;
 	char name[ARENA_NODE_BYTES];
-	char address[SLU_DRIVER_ADDRESS_MAX];
-	bool known; /* was up once */
+	char address[SLU_DRIVER_ADDRESS_MAX]; /* as the driver wrote it: of every rail */
+	uint32_t rails;
+	uint32_t bulk_sessions; /* as configured, and at least one for each rail */
+	bool known;             /* was up once */
 	bool control_up;
 	bool connects; /* this side opens the sessions */
 	uint32_t sessions_up;
 	uint32_t joined;  /* lanes that wait for data or credit */
 	uint64_t lost_ns; /* no session since, though lanes are joined; ENGINE_NEVER */
+	char lost_reason[SLU_DRIVER_ERROR_MAX]; /* of the session that was lost last; "": none */
 	struct lane_list lanes;
 	struct pending_list pendings;   /* open ends */
 	struct pending_list tombstones; /* ended ones, oldest first */

@@ -26,6 +26,8 @@ static struct peer *peer_create(struct engine *engine, uint32_t number)
 		return NULL;
 	peer->engine = engine;
 	peer->number = number;
+	peer->rails = 1;
+	peer->bulk_sessions = engine->bulk_sessions;
 	peer->lost_ns = ENGINE_NEVER;
 	TAILQ_INIT(&peer->lanes);
 	TAILQ_INIT(&peer->pendings);
@@ -92,8 +94,9 @@ static void peer_unreachable(struct peer *peer)
 	          peer->joined);
 	TAILQ_FOREACH (lane, &peer->lanes, peer_link)
 		if (lane_joined(lane) && !lane->finished)
-			lane_reset(lane, EHOSTUNREACH, "no session with host %s for %.1f s",
-			           peer_label(peer), seconds);
+			lane_reset(lane, EHOSTUNREACH, "no session with host %s for %.1f s%s%s",
+			           peer_label(peer), seconds, *peer->lost_reason ? ": " : "",
+			           peer->lost_reason);
 }
 
 void peer_timers(struct peer *peer, uint64_t now_ns)
@@ -134,6 +137,19 @@ void engine_peer_name(struct engine *engine, uint32_t number, const char *name)
 	peer_named(engine, number, name);
 }
 
+static void peer_address_set(struct peer *peer, const char *address)
+{
+	snprintf(peer->address, sizeof(peer->address), "%s", address);
+	peer->rails = 1;
+	for (const char *comma = peer->address; (comma = strchr(comma, ',')); comma++)
+		peer->rails++;
+	peer->bulk_sessions = peer->engine->bulk_sessions;
+	if (peer->bulk_sessions < peer->rails)
+		peer->bulk_sessions = peer->rails;
+	if (peer->bulk_sessions > ENGINE_SESSIONS_MAX - 1)
+		peer->bulk_sessions = ENGINE_SESSIONS_MAX - 1;
+}
+
 void engine_peer_up(struct engine *engine, uint32_t number, const char *name, const char *address,
                     bool connects, uint64_t now_ns)
 {
@@ -143,7 +159,7 @@ void engine_peer_up(struct engine *engine, uint32_t number, const char *name, co
 	engine->now_ns = now_ns;
 	if (!peer)
 		return;
-	snprintf(peer->address, sizeof(peer->address), "%s", address);
+	peer_address_set(peer, address);
 	peer->control_up = true;
 	peer->connects = connects;
 	rendezvous_drop(peer, false); /* those still open are told again */
@@ -154,7 +170,7 @@ void engine_peer_up(struct engine *engine, uint32_t number, const char *name, co
 		if (lane->finished)
 			lane_end_send(lane);
 	}
-	for (unsigned i = 0; connects && i <= engine->bulk_sessions; i++) {
+	for (unsigned i = 0; connects && i <= peer->bulk_sessions; i++) {
 		peer->sessions[i].attempts = 0;
 		if (peer->sessions[i].state > SESSION_REQUESTED)
 			continue;

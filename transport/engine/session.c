@@ -11,6 +11,7 @@
 #include "transport/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SESSION_GRANT_NS          (10 * SLU_NS_PER_S)
@@ -31,7 +32,7 @@ void session_init(struct session *session, struct peer *peer, uint8_t index)
 
 static struct session *session_home(const struct lane *lane)
 {
-	uint32_t bulk = 1 + LANE_INDEX(lane->number) % lane->engine->bulk_sessions;
+	uint32_t bulk = 1 + LANE_INDEX(lane->number) % lane->peer->bulk_sessions;
 
 	return &lane->peer->sessions[lane->urgent ? SESSION_URGENT : bulk];
 }
@@ -154,6 +155,7 @@ void session_lost(struct session *session, const char *reason)
 	struct peer *peer = session->peer;
 	uint64_t worked_ns = SESSION_PATIENCE * peer->engine->session_retry_ns;
 
+	snprintf(peer->lost_reason, sizeof(peer->lost_reason), "%s", reason);
 	/* Attempts that fail one after the other are one event. */
 	if (session->state == SESSION_UP || session->attempts == 0)
 		log_event(LOG_LEVEL_WARNING, "session_lost", "peer=%s session=%u reason=\"%s\"",
@@ -223,13 +225,28 @@ static void session_request(struct session *session)
 	                  wire_session_request_encode(message, session->index));
 }
 
+/* Each bulk session has its rail: one that is dead takes its own sessions with it,
+ * whose lanes use the others meanwhile, and return when it returns. The urgent
+ * session tries one rail after the other: no other is as good for its lanes. */
+static void session_address(const struct session *session, char *ret_address)
+{
+	const struct peer *peer = session->peer;
+	uint32_t number =
+	        session->index == SESSION_URGENT ? session->attempts : session->index - 1u;
+	const char *address = peer->address;
+
+	for (uint32_t i = number % peer->rails; i > 0; i--)
+		address = strchr(address, ',') + 1;
+	snprintf(ret_address, SLU_DRIVER_ADDRESS_MAX, "%.*s", (int)strcspn(address, ","), address);
+}
+
 void session_timers(struct session *session, uint64_t now_ns)
 {
 	struct peer *peer = session->peer;
 
 	if (session->state == SESSION_UP ||
-	    (session->state == SESSION_NONE && (!peer->connects || !peer->control_up ||
-	                                        session->index > peer->engine->bulk_sessions)))
+	    (session->state == SESSION_NONE &&
+	     (!peer->connects || !peer->control_up || session->index > peer->bulk_sessions)))
 		return;
 	if (now_ns < session->retry_ns) {
 		engine_timer_at(peer->engine, session->retry_ns);
@@ -248,10 +265,11 @@ const char *session_grant_received(struct peer *peer, const struct wire_session_
 	struct engine *engine = peer->engine;
 	struct wire_hello hello = {.index = grant->index, .peer = grant->peer};
 	uint8_t message[SLU_DRIVER_HELLO_BYTES];
+	char address[SLU_DRIVER_ADDRESS_MAX];
 	struct session *session;
 	int r;
 
-	if (!peer->connects || grant->index > engine->bulk_sessions)
+	if (!peer->connects || grant->index > peer->bulk_sessions)
 		return "SESSION_GRANT that was not asked for";
 	session = &peer->sessions[grant->index];
 	if (session->state != SESSION_REQUESTED)
@@ -259,7 +277,8 @@ const char *session_grant_received(struct peer *peer, const struct wire_session_
 	hello.flags = engine->crc32c ? WIRE_SESSION_CRC32C : 0;
 	memcpy(hello.secret, grant->secret, sizeof(hello.secret));
 	wire_hello_encode(message, &hello);
-	r = engine->ops->connect(engine->driver, peer->address, message, session,
+	session_address(session, address);
+	r = engine->ops->connect(engine->driver, address, message, session,
 	                         &session->driver_session);
 	if (r < 0) {
 		session->driver_session = NULL;
