@@ -48,6 +48,23 @@ int verbs_address_parse(const char *text, struct sockaddr_storage *ret_address)
 	return 0;
 }
 
+int verbs_address_parse_rail(const char *text, struct sockaddr_storage *ret_address,
+                             unsigned *ret_rail)
+{
+	const char *slash = strchr(text, '/');
+	char copy[SLU_DRIVER_ADDRESS_MAX];
+
+	*ret_rail = 0;
+	if (!slash)
+		return verbs_address_parse(text, ret_address);
+	if (strlen(text) >= sizeof copy || slash[1] < '0' || slash[1] > '9' || slash[2] != '\0')
+		return -EINVAL;
+	strcpy(copy, text);
+	copy[slash - text] = '\0';
+	*ret_rail = (unsigned)(slash[1] - '0');
+	return verbs_address_parse(copy, ret_address);
+}
+
 void verbs_address_format(const struct sockaddr *address, char *ret_text, size_t size_bytes)
 {
 	bool v6 = address->sa_family == AF_INET6;
@@ -67,4 +84,11 @@ void verbs_address_port_set(struct sockaddr_storage *address, unsigned port)
 		((struct sockaddr_in6 *)address)->sin6_port = htons((uint16_t)port);
 	else
 		((struct sockaddr_in *)address)->sin_port = htons((uint16_t)port);
+}
+
+unsigned verbs_address_port(const struct sockaddr_storage *address)
+{
+	return ntohs(address->ss_family == AF_INET6
+	                     ? ((const struct sockaddr_in6 *)address)->sin6_port
+	                     : ((const struct sockaddr_in *)address)->sin_port);
 }

@@ -47,48 +47,18 @@ static void session_untime(struct slu_session *session)
 	session->timed = false;
 }
 
-static struct slu_session *session_create(struct slu_driver *driver, enum verbs_state state)
+static struct slu_session *session_create(struct verbs_rail *rail, enum verbs_state state)
 {
 	struct slu_session *session = calloc(1, sizeof *session);
 
 	if (!session)
 		return NULL;
-	session->driver = driver;
+	session->driver = rail->driver;
+	session->rail = rail;
 	session->state = state;
 	STAILQ_INIT(&session->rx);
-	TAILQ_INSERT_TAIL(&driver->all, session, all_link);
+	TAILQ_INSERT_TAIL(&rail->driver->all, session, all_link);
 	return session;
-}
-
-/* The queue pair, its ring, and the receives of its window. */
-static int session_queue(struct slu_session *session)
-{
-	struct slu_driver *driver = session->driver;
-	struct ibv_qp_init_attr attr = {
-	        .send_cq = driver->cq,
-	        .recv_cq = driver->cq,
-	        .srq = driver->srq,
-	        .qp_type = IBV_QPT_RC,
-	        .cap = {.max_send_sge = 1,
-	                .max_inline_data = driver->inline_small ? SLU_DRIVER_SMALL_MAX : 0}};
-	int r;
-
-	if (session->id->verbs != driver->pd->context)
-		return -ENETUNREACH;
-	if (driver->session_count >= driver->sessions_max)
-		return -EMFILE;
-	r = verbs_tx_init(session);
-	if (r < 0)
-		return r;
-	attr.cap.max_send_wr = session->tx.mask + 1;
-	if (rdma_create_qp(session->id, driver->pd, &attr) != 0)
-		return -errno;
-	session->qp = session->id->qp;
-	session->qp_num = session->qp->qp_num;
-	HASH_ADD(hh, driver->by_qp_num, qp_num, sizeof session->qp_num, session);
-	driver->session_count++;
-	verbs_rx_refill(driver);
-	return 0;
 }
 
 /* Off every list but `all`, the queue pair and the CM's id gone. What arrived
@@ -103,20 +73,8 @@ static void session_shut(struct slu_session *session)
 	if (session->tx.dirty)
 		TAILQ_REMOVE(&driver->dirty, session, dirty_link);
 	session->tx.dirty = false;
-	if (session->qp) {
-		/* Also moves the queue pair to the error state, which gives back
-		 * the receives it holds. */
-		rdma_disconnect(session->id);
-		verbs_completions(driver, INT_MAX);
-		rdma_destroy_qp(session->id);
-		verbs_completions(driver, INT_MAX);
-		HASH_DEL(driver->by_qp_num, session);
-		driver->session_count--;
-		session->qp = NULL;
-	} else if (session->offered) {
-		rdma_reject(session->id, NULL, 0);
-	}
-	rdma_destroy_id(session->id);
+	verbs_qp_destroy(session);
+	verbs_rail_id_destroy(session->rail, session->id, session->error != 0);
 	session->id = NULL;
 	verbs_tx_fini(session);
 	if (session->was_up)
@@ -151,7 +109,7 @@ void verbs_session_fail(struct slu_session *session, int error, const char *form
 	vsnprintf(words, sizeof words, format, args);
 	va_end(args);
 	snprintf(session->text, sizeof session->text, "verbs %.16s port %u, peer %s: %.80s",
-	         driver->device, driver->port, session->peer, words);
+	         session->rail->device, session->rail->port, session->peer, words);
 	session->error = error;
 	session->state = VERBS_DOWN;
 	session->failed = true;
@@ -186,45 +144,59 @@ void verbs_session_expire(struct slu_driver *driver, uint64_t now_ns)
 	}
 }
 
+static void session_resolve(struct slu_session *session, struct sockaddr_storage *peer)
+{
+	struct sockaddr_storage source = session->rail->source;
+
+	verbs_address_port_set(&source, 0);
+	session_timed(session);
+	if (rdma_create_id(session->driver->channel, &session->id, session, RDMA_PS_TCP) != 0)
+		verbs_session_fail(session, -errno, "no connection manager's id: %s",
+		                   strerrordesc_np(errno));
+	else if (rdma_resolve_addr(session->id, (struct sockaddr *)&source, (struct sockaddr *)peer,
+	                           RESOLVE_TIMEOUT_MS) != 0)
+		verbs_session_fail(session, -errno, "cannot resolve the address: %s",
+		                   strerrordesc_np(errno));
+}
+
 int verbs_session_connect(struct slu_driver *driver, const char *address, const void *hello,
                           void *user, struct slu_session **ret_session)
 {
 	struct sockaddr_storage peer;
 	struct slu_session *session;
-	int r = verbs_address_parse(address, &peer);
+	struct verbs_rail *rail;
+	unsigned number;
+	int r = verbs_address_parse_rail(address, &peer, &number);
 
 	if (r < 0)
 		return r;
-	if (driver->gone || peer.ss_family != driver->source.ss_family)
+	rail = &driver->rails[number % driver->rail_count];
+	if (peer.ss_family != rail->source.ss_family)
 		return -ENETUNREACH;
-	if (driver->session_count >= driver->sessions_max)
+	if (rail->state == VERBS_RAIL_UP && rail->session_count >= rail->sessions_max)
 		return -EMFILE;
-	session = session_create(driver, VERBS_RESOLVING);
+	session = session_create(rail, VERBS_RESOLVING);
 	if (!session)
 		return -ENOMEM;
 	session->user = user;
 	memcpy(session->hello, hello, sizeof session->hello);
 	verbs_address_format((struct sockaddr *)&peer, session->peer, sizeof session->peer);
-	if (rdma_create_id(driver->channel, &session->id, session, RDMA_PS_TCP) != 0) {
-		r = -errno;
-		verbs_session_destroy(session);
-		return r;
-	}
-	session_timed(session);
-	if (rdma_resolve_addr(session->id, (struct sockaddr *)&driver->source,
-	                      (struct sockaddr *)&peer, RESOLVE_TIMEOUT_MS) != 0)
-		verbs_session_fail(session, -errno, "cannot resolve the address: %s",
-		                   strerrordesc_np(errno));
 	*ret_session = session;
+	if (rail->state != VERBS_RAIL_UP) {
+		verbs_session_fail(session, -ENETDOWN,
+		                   rail->state == VERBS_RAIL_DOWN ? "the port is not active"
+		                                                  : "the device is not there");
+		return 0;
+	}
+	session_resolve(session, &peer);
 	return 0;
 }
 
-/* Retries: of the transport 7, the most there are; for a receiver that is not
- * ready without end, for it is alive, and its credit says when to send. */
-#define CONN_PARAM(data)                                                                           \
+/* Of messages to come: none that reads or writes memory; retries as in qp.c. */
+#define CONN_PARAM(session, data)                                                                  \
 	{                                                                                          \
 		.private_data = &(data), .private_data_len = sizeof(data), .flow_control = 1,      \
-		.retry_count = 7, .rnr_retry_count = 7                                             \
+		.retry_count = 7, .rnr_retry_count = 7, .srq = 1, .qp_num = (session)->qp_num      \
 	}
 
 static void session_ask(struct slu_session *session)
@@ -232,13 +204,18 @@ static void session_ask(struct slu_session *session)
 	struct verbs_wire_request request = {.magic = htonl(VERBS_WIRE_MAGIC),
 	                                     .version = htons(VERBS_WIRE_VERSION),
 	                                     .window = htons((uint16_t)session->driver->window)};
-	struct rdma_conn_param param = CONN_PARAM(request);
-	int r = session_queue(session);
+	const struct verbs_rail *rail = session->rail;
+	int r = -ENETUNREACH; /* another device than that of our address */
 
+	if (session->id->verbs == rail->listener->verbs)
+		r = verbs_qp_create(session);
 	memcpy(request.hello, session->hello, sizeof request.hello);
 	session->state = VERBS_ASKING;
-	if (r == 0 && rdma_connect(session->id, &param) != 0)
-		r = -errno;
+	if (r == 0) {
+		struct rdma_conn_param param = CONN_PARAM(session, request);
+
+		r = rdma_connect(session->id, &param) == 0 ? 0 : -errno;
+	}
 	if (r < 0)
 		verbs_session_fail(session, r, "cannot connect: %s", strerrordesc_np(-r));
 }
@@ -248,21 +225,23 @@ int verbs_session_accept(struct slu_session *session, void *user)
 	struct verbs_wire_answer answer = {.magic = htonl(VERBS_WIRE_MAGIC),
 	                                   .version = htons(VERBS_WIRE_VERSION),
 	                                   .window = htons((uint16_t)session->driver->window)};
-	struct rdma_conn_param param = CONN_PARAM(answer);
 	int r;
 
 	session->user = user;
 	if (session->state != VERBS_OFFERED)
 		return 0; /* down meanwhile */
-	r = session_queue(session);
+	r = verbs_qp_create(session);
+	if (r == 0)
+		r = verbs_qp_connect(session);
 	session->state = VERBS_ANSWERED;
 	session_timed(session);
-	if (r == 0 && rdma_accept(session->id, &param) != 0)
-		r = -errno;
+	if (r == 0) {
+		struct rdma_conn_param param = CONN_PARAM(session, answer);
+
+		r = rdma_accept(session->id, &param) == 0 ? 0 : -errno;
+	}
 	if (r < 0)
 		verbs_session_fail(session, r, "cannot accept: %s", strerrordesc_np(-r));
-	else
-		session->offered = false;
 	return 0;
 }
 
@@ -279,23 +258,23 @@ static void session_up(struct slu_session *session, uint32_t window)
 }
 
 /* A request: a session when it is one of ours. False: refuse it. */
-static bool news_request(struct slu_driver *driver, const struct rdma_cm_event *event)
+static bool news_request(const struct rdma_cm_event *event)
 {
 	const struct verbs_wire_request *request = event->param.conn.private_data;
+	struct verbs_rail *rail = event->listen_id->context;
 	struct slu_session *session;
 
 	if (event->param.conn.private_data_len < sizeof *request ||
 	    request->magic != htonl(VERBS_WIRE_MAGIC) ||
 	    request->version != htons(VERBS_WIRE_VERSION) ||
-	    ntohs(request->window) <= VERBS_SMALL_CREDITS ||
-	    driver->session_count >= driver->sessions_max)
+	    ntohs(request->window) <= VERBS_SMALL_CREDITS || rail->state != VERBS_RAIL_UP ||
+	    rail->session_count >= rail->sessions_max)
 		return false;
-	session = session_create(driver, VERBS_OFFERED);
+	session = session_create(rail, VERBS_OFFERED);
 	if (!session)
 		return false;
 	session->id = event->id;
 	session->id->context = session;
-	session->offered = true;
 	session->tx.window = ntohs(request->window);
 	memcpy(session->hello, request->hello, sizeof session->hello);
 	verbs_address_format(rdma_get_peer_addr(event->id), session->peer, sizeof session->peer);
@@ -304,24 +283,28 @@ static bool news_request(struct slu_driver *driver, const struct rdma_cm_event *
 	return true;
 }
 
-static void news_established(struct slu_session *session, const struct rdma_cm_event *event)
+/* The peer's answer to our request. */
+static void news_answered(struct slu_session *session, const struct rdma_cm_event *event)
 {
 	const struct verbs_wire_answer *answer = event->param.conn.private_data;
-	uint32_t window = session->tx.window;
+	int r;
 
-	if (session->state == VERBS_ASKING) {
-		if (event->param.conn.private_data_len < sizeof *answer ||
-		    answer->magic != htonl(VERBS_WIRE_MAGIC) ||
-		    answer->version != htons(VERBS_WIRE_VERSION) ||
-		    ntohs(answer->window) <= VERBS_SMALL_CREDITS) {
-			verbs_session_fail(session, -EPROTO,
-			                   "the peer answered in no words of ours");
-			return;
-		}
-		window = ntohs(answer->window);
+	if (session->state != VERBS_ASKING)
+		return;
+	if (event->param.conn.private_data_len < sizeof *answer ||
+	    answer->magic != htonl(VERBS_WIRE_MAGIC) ||
+	    answer->version != htons(VERBS_WIRE_VERSION) ||
+	    ntohs(answer->window) <= VERBS_SMALL_CREDITS) {
+		verbs_session_fail(session, -EPROTO, "the peer answered in no words of ours");
+		return;
 	}
-	if (session->state == VERBS_ASKING || session->state == VERBS_ANSWERED)
-		session_up(session, window);
+	r = verbs_qp_connect(session);
+	if (r == 0)
+		r = rdma_establish(session->id) == 0 ? 0 : -errno;
+	if (r < 0)
+		verbs_session_fail(session, r, "cannot connect: %s", strerrordesc_np(-r));
+	else
+		session_up(session, ntohs(answer->window));
 }
 
 static void news_rejected(struct slu_session *session, int reason)
@@ -345,8 +328,12 @@ static void news_session(struct slu_session *session, const struct rdma_cm_event
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
 		session_ask(session);
 		break;
+	case RDMA_CM_EVENT_CONNECT_RESPONSE:
+		news_answered(session, event);
+		break;
 	case RDMA_CM_EVENT_ESTABLISHED:
-		news_established(session, event);
+		if (session->state == VERBS_ANSWERED)
+			session_up(session, session->tx.window);
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		news_rejected(session, event->status);
@@ -355,7 +342,7 @@ static void news_session(struct slu_session *session, const struct rdma_cm_event
 		/* What the peer sent before it closed has arrived; that ours did
 		 * not is no fault. */
 		session->disconnected = true;
-		verbs_completions(session->driver, INT_MAX);
+		verbs_completions(session->rail, INT_MAX);
 		verbs_session_fail(session, 0, "closed by the peer");
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:
@@ -370,28 +357,45 @@ static void news_session(struct slu_session *session, const struct rdma_cm_event
 	}
 }
 
+static struct verbs_rail *rail_listening(struct slu_driver *driver, const struct rdma_cm_id *id)
+{
+	for (unsigned i = 0; i < driver->rail_count; i++) {
+		if (driver->rails[i].listener == id)
+			return &driver->rails[i];
+	}
+	return NULL;
+}
+
+/* Comes for every id of the device, the listener's among them. */
+static void news_removal(struct slu_driver *driver, const struct rdma_cm_id *id)
+{
+	struct verbs_rail *rail = rail_listening(driver, id);
+
+	if (rail)
+		verbs_rail_lost(rail, -ENODEV, "the device was removed");
+}
+
 void verbs_session_news(struct slu_driver *driver)
 {
 	struct rdma_cm_event *event;
 
 	while (rdma_get_cm_event(driver->channel, &event) == 0) {
 		struct rdma_cm_id *id = event->id;
-		bool refused = false;
+		struct verbs_rail *refusing = NULL;
 
 		if (event->event == RDMA_CM_EVENT_CONNECT_REQUEST) {
-			refused = !news_request(driver, event);
+			if (!news_request(event))
+				refusing = event->listen_id->context;
 		} else if (event->event == RDMA_CM_EVENT_DEVICE_REMOVAL) {
-			verbs_device_removed(driver);
-		} else if (id->context) {
+			news_removal(driver, id);
+		} else if (id->context && !rail_listening(driver, id)) {
 			struct slu_session *session = id->context;
 
 			if (session->state != VERBS_DOWN)
 				news_session(session, event);
 		}
 		rdma_ack_cm_event(event);
-		if (refused) {
-			rdma_reject(id, NULL, 0);
-			rdma_destroy_id(id);
-		}
+		if (refusing)
+			verbs_rail_id_destroy(refusing, id, false);
 	}
 }

@@ -26,9 +26,9 @@ int verbs_tx_init(struct slu_session *session)
 	if (!tx->slots)
 		return -ENOMEM;
 	tx->mask = slots - 1;
-	if (!session->driver->inline_small) {
+	if (!session->rail->inline_small) {
 		tx->small_mr =
-		        ibv_reg_mr(session->driver->pd, tx->slots, slots * sizeof *tx->slots, 0);
+		        ibv_reg_mr(session->rail->pd, tx->slots, slots * sizeof *tx->slots, 0);
 		if (!tx->small_mr)
 			return -errno;
 	}
@@ -134,7 +134,7 @@ static void wr_fill(struct slu_session *session, struct verbs_tx_slot *slot,
 	*ret_sge = (struct ibv_sge){
 	        .addr = (uintptr_t)(small ? slot->bytes : slot->message),
 	        .length = slot->size_bytes,
-	        .lkey = !small                 ? session->driver->arena_mr->lkey
+	        .lkey = !small                 ? session->rail->arena_mr->lkey
 	                : session->tx.small_mr ? session->tx.small_mr->lkey
 	                                       : 0,
 	};

@@ -12,6 +12,7 @@
 
 #include <sluice/sluice.h>
 
+#include "drivers/verbs/address.h"
 #include "drivers/verbs/verbs.h"
 
 #define COMPLETION_BATCH 16
@@ -40,7 +41,7 @@ static void verbs_close(struct slu_driver *driver)
 	while ((session = TAILQ_FIRST(&driver->all)))
 		verbs_session_destroy(session);
 	driver_reap(driver);
-	verbs_device_close(driver);
+	verbs_rails_close(driver);
 	if (driver->epoll_fd >= 0)
 		close(driver->epoll_fd);
 	free(driver);
@@ -49,7 +50,8 @@ static void verbs_close(struct slu_driver *driver)
 static int options_read(const struct slu_driver_config *config, uint64_t *ret_window,
                         uint64_t *ret_sessions)
 {
-	static const char *const known[] = {"listen", "window_messages", "sessions_max", NULL};
+	static const char *const known[] = {"listen", "rails", "window_messages", "sessions_max",
+	                                    NULL};
 	int r = slu_driver_options_check(config, known);
 
 	if (r == 0)
@@ -75,9 +77,6 @@ static int verbs_open(const struct slu_driver_config *config, const struct slu_d
 	driver->host = host;
 	driver->window = (uint32_t)window;
 	driver->sessions_max = (uint32_t)sessions_max;
-	STAILQ_INIT(&driver->slots_free);
-	STAILQ_INIT(&driver->slots_repost);
-	STAILQ_INIT(&driver->spent);
 	TAILQ_INIT(&driver->all);
 	TAILQ_INIT(&driver->ready);
 	TAILQ_INIT(&driver->dirty);
@@ -90,7 +89,7 @@ static int verbs_open(const struct slu_driver_config *config, const struct slu_d
 		snprintf(config->error, SLU_DRIVER_ERROR_MAX, "verbs: epoll: %s",
 		         strerrordesc_np(-r));
 	} else {
-		r = verbs_device_open(driver, config);
+		r = verbs_rails_open(driver, config);
 	}
 	if (r < 0) {
 		verbs_close(driver);
@@ -102,7 +101,18 @@ static int verbs_open(const struct slu_driver_config *config, const struct slu_d
 
 static int verbs_address(struct slu_driver *driver, char *ret_address)
 {
-	strcpy(ret_address, driver->address);
+	size_t used = 0;
+
+	for (unsigned i = 0; i < driver->rail_count; i++) {
+		char address[VERBS_PEER_BYTES], number[16] = "";
+
+		verbs_address_format((struct sockaddr *)&driver->rails[i].source, address,
+		                     sizeof address);
+		if (i > 0)
+			snprintf(number, sizeof number, "/%u", i);
+		used += (size_t)snprintf(ret_address + used, SLU_DRIVER_ADDRESS_MAX - used,
+		                         "%s%s%s", i > 0 ? "," : "", address, number);
+	}
 	return 0;
 }
 
@@ -139,7 +149,8 @@ static void verbs_flush(struct slu_driver *driver)
 	struct slu_session *session;
 
 	/* First, for the sends tell how many receives are posted. */
-	verbs_rx_refill(driver);
+	for (unsigned i = 0; i < driver->rail_count; i++)
+		verbs_rx_refill(&driver->rails[i]);
 	while ((session = TAILQ_FIRST(&driver->dirty)))
 		verbs_tx_post(session); /* takes it off the list */
 }
@@ -161,17 +172,17 @@ static void send_completed(const struct ibv_wc *wc)
 		                   wc->status);
 }
 
-int verbs_completions(struct slu_driver *driver, int count)
+int verbs_completions(struct verbs_rail *rail, int count)
 {
 	struct ibv_wc wcs[COMPLETION_BATCH];
 	int done = 0;
 
-	while (done < count) {
-		int got = ibv_poll_cq(driver->cq, COMPLETION_BATCH, wcs);
+	while (done < count && rail->cq) {
+		int got = ibv_poll_cq(rail->cq, COMPLETION_BATCH, wcs);
 
 		for (int i = 0; i < got; i++) {
 			if (wcs[i].wr_id & 1)
-				verbs_rx_completed(driver, &wcs[i]);
+				verbs_rx_completed(rail, &wcs[i]);
 			else
 				send_completed(&wcs[i]);
 		}
@@ -261,8 +272,13 @@ static void driver_disarm(struct slu_driver *driver)
 	void *context;
 
 	driver->armed = false;
-	while (ibv_get_cq_event(driver->comp_channel, &cq, &context) == 0)
-		ibv_ack_cq_events(cq, 1);
+	for (unsigned i = 0; i < driver->rail_count; i++) {
+		const struct verbs_rail *rail = &driver->rails[i];
+
+		while (rail->comp_channel &&
+		       ibv_get_cq_event(rail->comp_channel, &cq, &context) == 0)
+			ibv_ack_cq_events(cq, 1);
+	}
 }
 
 static int verbs_poll(struct slu_driver *driver, struct slu_driver_event *ret_events, int count)
@@ -270,18 +286,21 @@ static int verbs_poll(struct slu_driver *driver, struct slu_driver_event *ret_ev
 	int done;
 
 	driver_reap(driver);
-	verbs_rx_release(driver);
+	for (unsigned i = 0; i < driver->rail_count; i++)
+		verbs_rx_release(&driver->rails[i]);
 	if (driver->armed || driver->poll_number++ % NEWS_EVERY == 0) {
 		if (driver->armed)
 			driver_disarm(driver);
-		driver->stats.system_calls += 3;
-		verbs_device_news(driver);
+		driver->stats.system_calls += 1 + 2 * driver->rail_count;
+		verbs_rails_news(driver);
 		verbs_session_news(driver);
 	}
-	verbs_completions(driver, COMPLETIONS_PER_POLL);
+	for (unsigned i = 0; i < driver->rail_count; i++)
+		verbs_completions(&driver->rails[i], COMPLETIONS_PER_POLL);
 	if (!TAILQ_EMPTY(&driver->timed))
 		verbs_session_expire(driver, driver->host->now_ns(driver->host->ctx));
 	verbs_session_reap(driver);
+	verbs_rails_tend(driver);
 	done = driver_tell(driver, ret_events, count);
 	/* Receives for those just handed on, and the word of it. */
 	verbs_flush(driver);
@@ -306,24 +325,34 @@ static bool driver_has_events(const struct slu_driver *driver)
 
 static int verbs_arm(struct slu_driver *driver)
 {
+	int completions;
+
 	driver->armed = true;
 	do {
+		completions = 0;
 		if (driver_has_events(driver))
 			return SLU_AGAIN;
-		driver->stats.system_calls++;
-		/* Refused by a device that is gone: its removal wakes us too. */
-		(void)ibv_req_notify_cq(driver->cq, 0);
-		/* What completed before raises no event. */
-	} while (verbs_completions(driver, COMPLETIONS_PER_POLL) > 0);
+		for (unsigned i = 0; i < driver->rail_count; i++) {
+			struct verbs_rail *rail = &driver->rails[i];
+
+			if (!rail->cq)
+				continue;
+			driver->stats.system_calls++;
+			/* Refused by a device that is gone: its removal wakes us too. */
+			(void)ibv_req_notify_cq(rail->cq, 0);
+			/* What completed before raises no event. */
+			completions += verbs_completions(rail, COMPLETIONS_PER_POLL);
+		}
+	} while (completions > 0);
 	return driver_has_events(driver) ? SLU_AGAIN : 0;
 }
 
 static uint64_t verbs_deadline(struct slu_driver *driver)
 {
 	const struct slu_session *session;
-	uint64_t first_ns = UINT64_MAX, retry_ns;
+	uint64_t first_ns = verbs_rails_deadline(driver), retry_ns;
 
-	if (!TAILQ_EMPTY(&driver->timed))
+	if (!TAILQ_EMPTY(&driver->timed) && TAILQ_FIRST(&driver->timed)->deadline_ns < first_ns)
 		first_ns = TAILQ_FIRST(&driver->timed)->deadline_ns;
 	TAILQ_FOREACH (session, &driver->ready, ready_link) {
 		if (!session->starved)
@@ -336,7 +365,11 @@ static uint64_t verbs_deadline(struct slu_driver *driver)
 
 static uint32_t verbs_rx_posted(struct slu_driver *driver)
 {
-	return driver->session_count * (driver->window + VERBS_CREDIT_SLOTS);
+	uint32_t posted = 0;
+
+	for (unsigned i = 0; i < driver->rail_count; i++)
+		posted += verbs_rx_wanted(&driver->rails[i]);
+	return posted;
 }
 
 static void verbs_stats(struct slu_driver *driver, struct slu_driver_stats *ret_stats)

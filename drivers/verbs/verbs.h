@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verbs.h - types shared by the files of the verbs driver: an instance is one
- * RDMA device port, with one protection domain, one registration of the arena,
- * one completion queue and one shared receive queue; a session is one reliable
- * connected queue pair.
+ * verbs.h - types shared by the files of the verbs driver: an instance has one
+ * rail or more; a rail is one RDMA device port, with one protection domain, one
+ * registration of the arena, one completion queue and one shared receive queue; a
+ * session is one reliable connected queue pair on a rail.
  */
 #ifndef DRIVERS_VERBS_VERBS_H
 #define DRIVERS_VERBS_VERBS_H
@@ -26,9 +26,18 @@
 /* Every so many sends ask for a completion, and the last of each flush. */
 #define VERBS_SIGNAL_EVERY 8u
 
-/* The CM repeats a lost request only after 4 s; a new attempt is sooner there,
- * and within the time that the engine waits for a peer. */
-#define VERBS_CONNECT_TIMEOUT_NS (UINT64_C(2) * 1000 * 1000 * 1000)
+/* Of an instance: as many addresses as SLU_DRIVER_ADDRESS_MAX holds. */
+#define VERBS_RAILS_MAX 4u
+/* Receives that queue pairs may have taken with them: see rx.c. */
+#define VERBS_SPARES_MAX 32u
+
+/* The CM repeats a lost request only after 4 s; a new attempt is sooner there.
+ * Less than the engine waits for a session, so that it hears our reason. */
+#define VERBS_CONNECT_TIMEOUT_NS (UINT64_C(1500) * 1000 * 1000)
+/* A rail whose device is gone is looked for this often. */
+#define VERBS_RAIL_RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+/* After this long a device says whether a fault was its port's. */
+#define VERBS_RAIL_GRACE_NS (UINT64_C(200) * 1000 * 1000)
 /* Sessions without a receive buffer are looked at again after this. */
 #define VERBS_STARVED_REST_NS (UINT64_C(1) * 1000 * 1000)
 
@@ -42,6 +51,7 @@ struct verbs_slot {
 	void *buffer;
 	uint32_t size_bytes;
 	enum verbs_wire_kind kind;
+	bool posted;
 };
 STAILQ_HEAD(verbs_slots, verbs_slot);
 
@@ -94,6 +104,7 @@ struct slu_session {
 	UT_hash_handle hh; /* by qp_num */
 
 	struct slu_driver *driver;
+	struct verbs_rail *rail;
 	struct rdma_cm_id *id; /* NULL: over */
 	struct ibv_qp *qp;     /* NULL: none yet, or over */
 	uint32_t qp_num;
@@ -101,7 +112,6 @@ struct slu_session {
 	void *user;
 	uint64_t deadline_ns;      /* while timed */
 	bool timed, ready, failed; /* on these lists */
-	bool offered;              /* the peer waits for an answer */
 	bool was_up, disconnected, closed;
 
 	struct verbs_tx tx;
@@ -118,57 +128,108 @@ struct slu_session {
 };
 TAILQ_HEAD(verbs_sessions, slu_session);
 
-struct slu_driver {
-	const struct slu_driver_host *host;
-	struct slu_driver_stats stats;
+enum verbs_rail_state {
+	VERBS_RAIL_AWAY,    /* no device: looked for at retry_ns */
+	VERBS_RAIL_UP,      /* the port is active */
+	VERBS_RAIL_DOWN,    /* the port is not */
+	VERBS_RAIL_LEAVING, /* the device goes: let go of everything at the end of the poll */
+};
 
-	struct rdma_event_channel *channel;
+struct verbs_rail {
+	struct slu_driver *driver;
+	unsigned number; /* speaks with the rail of that number of other hosts */
+	enum verbs_rail_state state;
+	bool removed; /* LEAVING: the device is, not only its queues */
+	uint64_t retry_ns;
+	struct sockaddr_storage source; /* where it listens; its port stays the same */
+	char device[32];
+	uint32_t port;
+
 	struct rdma_cm_id *listener;
-	struct ibv_context *watch; /* our own, for the device's asynchronous events */
+	/* Ids of sessions that failed: destroying one sends a message, which waits
+	 * until the port is known to be active (verbs_rail_id_destroy). */
+	struct rdma_cm_id **parked;
+	uint32_t parked_count;
+	uint64_t parked_until_ns; /* look then */
+
+	/* Our own context, not that of the connection manager, which the whole
+	 * process shares: events come to who made the object, and a device that is
+	 * removed can be let go of. */
+	struct ibv_context *verbs;
 	struct ibv_pd *pd;
 	struct ibv_mr *arena_mr;
 	struct ibv_comp_channel *comp_channel;
 	struct ibv_cq *cq;
 	struct ibv_srq *srq;
-	int epoll_fd;
-	bool armed;
-	bool gone; /* the device was removed */
-	uint32_t poll_number;
-	uint32_t port;
-	const char *device; /* its name, lives with pd's context */
 	bool inline_small;
-
-	uint32_t window;
 	uint32_t session_count, sessions_max;
 
 	struct verbs_slot *slots; /* as many as the SRQ takes, and no more */
 	uint32_t slot_count;
 	uint32_t slots_held; /* of them hold a buffer */
+	uint32_t spare_count;
 	struct verbs_slots slots_free;
 	struct verbs_slots slots_repost; /* hold a buffer that is not posted */
 	struct verbs_slots spent;        /* small messages the caller borrows until the next poll */
-	uint32_t posted_count;           /* receives in the SRQ */
 
 	struct slu_session *by_qp_num;
+};
+
+struct slu_driver {
+	const struct slu_driver_host *host;
+	struct slu_driver_stats stats;
+
+	struct rdma_event_channel *channel;
+	int epoll_fd;
+	bool armed;
+	uint32_t poll_number;
+	uint32_t window, sessions_max; /* as configured */
+
+	struct verbs_rail rails[VERBS_RAILS_MAX];
+	unsigned rail_count;
+
 	struct verbs_sessions all, ready, dirty, timed;
 	struct verbs_sessions failed; /* their queue pairs are still to go */
 	struct verbs_sessions closed; /* freed at the next poll */
-
-	struct sockaddr_storage source; /* the address we listen on, port 0 */
-	char address[SLU_DRIVER_ADDRESS_MAX];
 };
+
+/* rail.c */
+
+/* The rails that the options name; each must have its device, and one an active
+ * port. Negative errno with config->error; whatever was made then is undone by
+ * verbs_rails_close. */
+int verbs_rails_open(struct slu_driver *driver, const struct slu_driver_config *config);
+void verbs_rails_close(struct slu_driver *driver);
+/* Read the devices' asynchronous events. */
+void verbs_rails_news(struct slu_driver *driver);
+/* Let go of devices that leave, look for those that are away. */
+void verbs_rails_tend(struct slu_driver *driver);
+/* When that is due; UINT64_MAX: not. */
+uint64_t verbs_rails_deadline(const struct slu_driver *driver);
+/* Everything on it ends; it is made anew when its device is there (again).
+ * error -ENODEV: the device is removed. */
+void verbs_rail_lost(struct verbs_rail *rail, int error, const char *reason);
+/* Destroy the id of a session, at once, or after a fault when the port is known
+ * to be active. Takes id. */
+void verbs_rail_id_destroy(struct verbs_rail *rail, struct rdma_cm_id *id, bool fault);
 
 /* device.c */
 
-/* Choose the device by the address to listen on, query what it can do, and make
- * everything that sessions share. Negative errno with config->error; whatever
- * was made then is undone by verbs_device_close. */
-int verbs_device_open(struct slu_driver *driver, const struct slu_driver_config *config);
-void verbs_device_close(struct slu_driver *driver);
-/* Read the device's asynchronous events; sessions of a dead port fail. */
-void verbs_device_news(struct slu_driver *driver);
-/* The device goes away: every session fails, and none comes any more. */
-void verbs_device_removed(struct slu_driver *driver);
+/* What sessions of a rail share, within the limits of its device. Negative errno
+ * with words in error (SLU_DRIVER_ERROR_MAX); whatever was made then is undone by
+ * verbs_device_close. */
+int verbs_device_open(struct verbs_rail *rail, struct ibv_device *device, char *error);
+/* Buffers that the device held go back to the queue of those to be posted. */
+void verbs_device_close(struct verbs_rail *rail);
+int verbs_device_srq(struct verbs_rail *rail);
+
+/* cm_context.c */
+
+/* The connection manager keeps its own context of a device for the process. The
+ * last rail of all instances that lets go of a device that is removed closes it,
+ * else the removal waits for our end. */
+int verbs_cm_context_hold(struct ibv_context *verbs);
+void verbs_cm_context_drop(struct ibv_context *verbs, bool removed);
 
 /* session.c */
 
@@ -188,6 +249,15 @@ void verbs_session_news(struct slu_driver *driver);
 void verbs_session_expire(struct slu_driver *driver, uint64_t now_ns);
 /* It has, or may have, something to tell. */
 void verbs_session_ready(struct slu_session *session);
+
+/* qp.c */
+
+/* The queue pair, its ring, and the receives of its window. 0, -EMFILE, ... */
+int verbs_qp_create(struct slu_session *session);
+/* Ready to receive and to send, as the connection manager agreed. 0, -errno. */
+int verbs_qp_connect(struct slu_session *session);
+/* What arrived in full before stays to be told. */
+void verbs_qp_destroy(struct slu_session *session);
 
 /* tx.c */
 
@@ -209,12 +279,18 @@ bool verbs_tx_tell(struct slu_session *session, struct slu_driver_event *ret_eve
 
 /* rx.c */
 
+/* How many receives the rail keeps posted. */
+uint32_t verbs_rx_wanted(const struct verbs_rail *rail);
 /* The receive of that slot completed. */
-void verbs_rx_completed(struct slu_driver *driver, const struct ibv_wc *wc);
+void verbs_rx_completed(struct verbs_rail *rail, const struct ibv_wc *wc);
 /* Give back what the caller borrowed until this poll. */
-void verbs_rx_release(struct slu_driver *driver);
+void verbs_rx_release(struct verbs_rail *rail);
 /* Post buffers: those given back, and new ones for new sessions. */
-void verbs_rx_refill(struct slu_driver *driver);
+void verbs_rx_refill(struct verbs_rail *rail);
+/* A queue pair that was up is gone. */
+void verbs_rx_queue_pair_gone(struct verbs_rail *rail);
+/* The queue they were posted to is gone: they are to be posted again. */
+void verbs_rx_unpost(struct verbs_rail *rail);
 /* The next RECV_*; false: none, or it waits for a buffer. */
 bool verbs_rx_tell(struct slu_session *session, struct slu_driver_event *ret_event);
 /* Drop what is untold; slots that name the session forget it. */
@@ -223,6 +299,6 @@ void verbs_rx_drop(struct slu_session *session);
 /* verbs.c */
 
 /* Handle every completion there is, at most count. Returns how many. */
-int verbs_completions(struct slu_driver *driver, int count);
+int verbs_completions(struct verbs_rail *rail, int count);
 
 #endif
