@@ -3,6 +3,11 @@
  * main.c - sluice, the command for whoever runs a cluster: picks the command
  * named by its first argument.
  */
+#include "cluster/control.h"
+#include "cluster/init.h"
+#include "cluster/psql.h"
+#include "cluster/settings.h"
+#include "cluster/state.h"
 #include "cluster/top.h"
 
 #include <sluice/sluice.h>
@@ -16,6 +21,14 @@ struct command {
 };
 
 static const struct command commands[] = {
+        {"init", init_main, "make a cluster: coordinator, segments, agents"},
+        {"start", start_main, "start a cluster"},
+        {"stop", stop_main, "stop a cluster"},
+        {"restart", restart_main, "stop and start it"},
+        {"reload", reload_main, "make all servers read their configuration again"},
+        {"state", state_main, "show which agents and servers run"},
+        {"config", config_main, "show or change a setting on all servers"},
+        {"psql", psql_main, "psql on the coordinator"},
         {"top", top_main, "show what happens in the arena of this host"},
 };
 

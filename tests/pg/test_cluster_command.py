@@ -56,7 +56,7 @@ class ClusterCommand(ClusterCase):
         self.assertIn("segment 1", down)
         self.assertNotIn("segment 0", down)
         self.cluster.start()
-        self.assertTrue(self.state()["all_up"])
+        self.assertTrue(self.state()["all_up"], self.state())
 
     def test_config_shows_and_changes_a_setting_everywhere(self):
         directory = self.cluster.directory

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server_files.h - the configuration of a server: DATA/sluice.conf, which
+ * postgresql.conf includes last, and pg_hba.conf, by which only the coordinator
+ * gets into a segment.
+ */
+#ifndef CLUSTER_SERVER_FILES_H
+#define CLUSTER_SERVER_FILES_H
+
+#include "cluster/description.h"
+
+/* 0, or -1 after a message. */
+int server_files_write(const struct cluster *cluster, const struct cluster_server *server);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * servers.h - the PostgreSQL servers of a cluster: their files, starting and
+ * stopping them, talking to them.
+ */
+#ifndef CLUSTER_SERVERS_H
+#define CLUSTER_SERVERS_H
+
+#include "cluster/description.h"
+
+#include <libpq-fe.h>
+
+/* initdb and the configuration, for all in parallel. All calls: 0, or -1 after a
+ * message. */
+int servers_create(const struct cluster *cluster, const char *locale);
+
+/* Start those of the given content that do not run, in parallel; content
+ * SERVERS_SEGMENTS means every segment. Returns when they take connections. */
+#define SERVERS_SEGMENTS (-2)
+int servers_start(const struct cluster *cluster, int content);
+
+/* mode: smart, fast or immediate, as pg_ctl's. Those that do not run are left. */
+int servers_stop(const struct cluster *cluster, int content, const char *mode);
+
+int servers_reload(const struct cluster *cluster);
+
+/* Where its clients find it: directory of the Unix socket, or address. Owned. */
+char *server_address(const struct cluster *cluster, const struct cluster_server *server);
+
+/* A connection of the superuser in utility mode; NULL after a message. */
+PGconn *server_connect(const struct cluster *cluster, const struct cluster_server *server,
+                       const char *database);
+
+/* Run one statement with text parameters; NULL after a message that names the
+ * server. The result is owned by the caller. */
+PGresult *server_query(PGconn *connection, const struct cluster_server *server, const char *sql,
+                       int parameter_count, const char *const *parameters);
+
+#endif
