@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * module.c - stands before PostgreSQL's libpqwalreceiver: loads that by its exact
+ * path, wraps its functions, and takes over the stream of a physical connection when
+ * the primary agrees. Everything else, and everything on other connections (logical
+ * replication), is PostgreSQL's own.
+ */
+#include <postgres.h>
+
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <utils/guc.h>
+
+#include "walstream/pg/standby/standby.h"
+#include "walstream/pg/terms.h"
+
+#include <libpq-fe.h>
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+WalReceiverFunctionsType stock;
+struct standby standby;
+
+static WalReceiverFunctionsType functions;
+
+/* What the preloaded module of this server has; NULL: there is none that fits. */
+static const struct walpg_module *preloaded(void)
+{
+	const struct walpg_module *module = *find_rendezvous_variable(WALPG_RENDEZVOUS);
+
+	return module && module->version == WALPG_MODULE_VERSION ? module : NULL;
+}
+
+struct walpg_stat *standby_stat(void)
+{
+	const struct walpg_module *module = preloaded();
+
+	return module && module->shared ? walpg_receiver_stat(module->shared) : NULL;
+}
+
+static void standby_forget(void)
+{
+	receive_end();
+	slu_endpoint_detach(standby.endpoint);
+	memset(&standby, 0, sizeof(standby));
+}
+
+static void fall_back(const char *reason)
+{
+	struct walpg_stat *stat = standby_stat();
+	bool news;
+
+	receive_end();
+	slu_endpoint_detach(standby.endpoint);
+	standby.endpoint = NULL;
+	news = !stat || walpg_stat_fall_back(stat, reason);
+	if (standby.mode == WALPG_REQUIRE)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("cannot stream WAL over Sluice: %s", reason),
+		                errdetail("sluice.walstream is \"require\".")));
+	ereport(news ? WARNING : DEBUG1,
+	        (errmsg("streaming WAL over TCP instead of Sluice: %s", reason)));
+	if (stat)
+		walpg_stat_begin(stat, MyProcPid, "libpq", "");
+}
+
+/* libpq's connection is the first member of stock's struct in every 15.x; that it is
+ * one shows by the process at its other end. */
+static PGconn *libpq_of(WalReceiverConn *conn)
+{
+	PGconn *libpq = *(PGconn **)conn;
+
+	return PQbackendPID(libpq) == stock.walrcv_get_backend_pid(conn) ? libpq : NULL;
+}
+
+static WalReceiverConn *connect_plainly(const char *conninfo, const char *appname, char **err)
+{
+	standby.conn = stock.walrcv_connect(conninfo, false, appname, err);
+	return standby.conn;
+}
+
+static WalReceiverConn *wrap_connect(const char *conninfo, bool logical, const char *appname,
+                                     char **err)
+{
+	const struct walpg_module *module = preloaded();
+	char reason[WALPG_REASON_BYTES];
+
+	if (logical || MyBackendType != B_WAL_RECEIVER || !module)
+		return stock.walrcv_connect(conninfo, logical, appname, err);
+	standby_forget();
+	standby.mode = module->settings->mode;
+	if (standby.mode == WALPG_OFF)
+		return connect_plainly(conninfo, appname, err);
+	strlcpy(standby.name, appname, sizeof(standby.name));
+	standby.endpoint = walpg_attach(module->settings, "walreceiver", &standby.cluster, reason);
+	if (!standby.endpoint) {
+		fall_back(reason);
+		return connect_plainly(conninfo, appname, err);
+	}
+	standby.conn = stock.walrcv_connect(negotiate_conninfo(conninfo), false, appname, err);
+	if (!standby.conn && strstr(*err, "sluice.walstream_standby")) {
+		fall_back("the primary does not take the setting sluice.walstream_standby");
+		return connect_plainly(conninfo, appname, err);
+	}
+	if (standby.conn)
+		standby.libpq = libpq_of(standby.conn);
+	return standby.conn;
+}
+
+static bool wrap_startstreaming(WalReceiverConn *conn, const WalRcvStreamOptions *options)
+{
+	char reason[WALPG_REASON_BYTES];
+	bool streams;
+
+	if (conn != standby.conn || !standby.endpoint)
+		return stock.walrcv_startstreaming(conn, options);
+	if (!standby.libpq)
+		fall_back("this PostgreSQL's libpqwalreceiver is not known");
+	else if (!negotiate_stream(options, reason))
+		fall_back(reason);
+	streams = stock.walrcv_startstreaming(conn, options);
+	if (standby.receiver && streams)
+		receive_begin();
+	else
+		receive_end();
+	return streams;
+}
+
+static void wrap_endstreaming(WalReceiverConn *conn, TimeLineID *next_timeline)
+{
+	if (conn == standby.conn)
+		receive_end();
+	stock.walrcv_endstreaming(conn, next_timeline);
+}
+
+static int wrap_receive(WalReceiverConn *conn, char **buffer, pgsocket *wait_fd)
+{
+	if (conn == standby.conn && standby.mode != preloaded()->settings->mode)
+		ereport(ERROR, (errmsg("walreceiver reconnects: sluice.walstream was changed")));
+	if (conn != standby.conn || !standby.receiver)
+		return stock.walrcv_receive(conn, buffer, wait_fd);
+	return receive_next(buffer, wait_fd);
+}
+
+static void wrap_send(WalReceiverConn *conn, const char *buffer, int nbytes)
+{
+	if (conn != standby.conn || !standby.receiver)
+		stock.walrcv_send(conn, buffer, nbytes);
+	else
+		reply_send(buffer, nbytes);
+}
+
+static void wrap_disconnect(WalReceiverConn *conn)
+{
+	struct walpg_stat *stat = standby_stat();
+
+	if (conn == standby.conn) {
+		standby_forget();
+		if (stat)
+			walpg_stat_begin(stat, 0, "", "");
+	}
+	stock.walrcv_disconnect(conn);
+}
+
+void _PG_init(void)
+{
+	load_file("$libdir/libpqwalreceiver", false);
+	if (!WalReceiverFunctions)
+		elog(ERROR, "libpqwalreceiver of PostgreSQL did not initialize");
+	stock = *WalReceiverFunctions;
+	functions = stock;
+	functions.walrcv_connect = wrap_connect;
+	functions.walrcv_startstreaming = wrap_startstreaming;
+	functions.walrcv_endstreaming = wrap_endstreaming;
+	functions.walrcv_receive = wrap_receive;
+	functions.walrcv_send = wrap_send;
+	functions.walrcv_disconnect = wrap_disconnect;
+	WalReceiverFunctions = &functions;
+}

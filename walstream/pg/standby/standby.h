@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * standby.h - the parts of the module libpqwalreceiver: module.c is PostgreSQL's table
+ * of functions, negotiate.c agrees with the primary on a stream, receive.c hands its
+ * log to the walreceiver, reply.c sends what the walreceiver says. Include postgres.h
+ * first.
+ */
+#ifndef WALSTREAM_PG_STANDBY_H
+#define WALSTREAM_PG_STANDBY_H
+
+#include <replication/walreceiver.h>
+
+#include "walstream/pg/attach.h"
+#include "walstream/pg/walpg.h"
+
+#include <sluice/walstream.h>
+
+/* PostgreSQL's calls through the table are macros by the names of its members. */
+#undef walrcv_connect
+#undef walrcv_get_backend_pid
+#undef walrcv_startstreaming
+#undef walrcv_endstreaming
+#undef walrcv_receive
+#undef walrcv_send
+#undef walrcv_disconnect
+
+struct pg_conn; /* libpq's PGconn */
+
+/* PostgreSQL's own functions. */
+extern WalReceiverFunctionsType stock;
+
+/* The physical connection of this walreceiver; there is one at a time. */
+struct standby {
+	WalReceiverConn *conn; /* NULL: none, or Sluice is not wanted on it */
+	struct pg_conn *libpq; /* in conn */
+	int mode;              /* enum walpg_mode, when it connected */
+	char name[SLU_WAL_NAME_MAX];
+	slu_endpoint *endpoint; /* owned; NULL: streams by libpq */
+	uint64_t cluster;
+	slu_walreceiver *receiver; /* owned; NULL: no stream is open */
+	bool at_end;               /* no more log comes on the stream */
+};
+extern struct standby standby;
+
+/* Of this walreceiver; NULL: the preloaded module is of another version. */
+struct walpg_stat *standby_stat(void);
+
+/* ---- negotiate.c ------------------------------------------------------------ */
+
+/* conninfo with the wish for a stream in it; palloc'd. */
+char *negotiate_conninfo(const char *conninfo);
+
+/* Agree with the primary on a stream and open it. false: why not is in ret_reason, of
+ * WALPG_REASON_BYTES, and START_REPLICATION will stream on the connection. */
+bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason);
+
+/* ---- receive.c -------------------------------------------------------------- */
+
+void receive_begin(void);
+int receive_next(char **ret_buffer, pgsocket *ret_wait_fd);
+void receive_end(void);
+
+/* ---- reply.c ----------------------------------------------------------------- */
+
+void reply_begin(void);
+
+/* As walrcv_send(). */
+void reply_send(const char *message, int size_bytes);
+
+/* The walreceiver was handed a keepalive that asks for an answer. */
+void reply_asked(void);
+
+/* Say again how far this side is, as far as the stream has come by now. */
+void reply_tell(void);
+
+/* The startup process has applied what a commit waits for. false: PostgreSQL has to
+ * answer that. */
+bool reply_applied(void);
+
+#endif
