@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * locus.c - where the rows of a variant are, and what follows from it.
+ */
+#include "executor/plan/plan.h"
+
+#include <nodes/nodeFuncs.h>
+#include <optimizer/paths.h>
+#include <utils/lsyscache.h>
+#include <utils/pg_locale.h>
+
+bool mpp_locus_partitioned(const MppLocus *locus)
+{
+	return locus->kind == MPP_LOCUS_HASHED || locus->kind == MPP_LOCUS_STREWN;
+}
+
+MppLocusKey *mpp_locus_key(Expr *expr, Oid opfamily, Oid collation)
+{
+	MppLocusKey *key = palloc0(sizeof(MppLocusKey));
+
+	while (IsA(expr, RelabelType))
+		expr = ((RelabelType *)expr)->arg;
+	key->expr = expr;
+	key->opfamily = opfamily;
+	key->collation = collation;
+	return key;
+}
+
+List *mpp_all_segments(void)
+{
+	List *contents = NIL;
+
+	for (int i = 0; i < mpp_plan_state->segment_count; i++)
+		contents = lappend_int(contents, i);
+	return contents;
+}
+
+List *mpp_locus_senders(const MppLocus *locus)
+{
+	if (locus->single != MPP_NOT_SINGLE)
+		return list_make1_int(locus->single);
+	return mpp_all_segments();
+}
+
+static Expr *strip_relabel(Expr *expr)
+{
+	while (expr != NULL && IsA(expr, RelabelType))
+		expr = ((RelabelType *)expr)->arg;
+	return expr;
+}
+
+static bool in_class(const EquivalenceClass *ec, const Expr *expr)
+{
+	ListCell *lc;
+
+	foreach(lc, ec->ec_members)
+	{
+		const EquivalenceMember *em = lfirst(lc);
+
+		if (!em->em_is_child && equal(strip_relabel(em->em_expr), expr))
+			return true;
+	}
+	return false;
+}
+
+/* Equal in every row that holds both: the same expression, or of one equivalence
+ * class. Below an outer join a class may hold before, and not after, the join. */
+bool mpp_same_value(PlannerInfo *root, Expr *left, Expr *right)
+{
+	ListCell *lc;
+
+	left = strip_relabel(left);
+	right = strip_relabel(right);
+	if (equal(left, right))
+		return true;
+	foreach(lc, root->eq_classes)
+	{
+		const EquivalenceClass *ec = lfirst(lc);
+
+		if (ec->ec_has_volatile || ec->ec_below_outer_join || ec->ec_merged != NULL)
+			continue;
+		if (in_class(ec, left) && in_class(ec, right))
+			return true;
+	}
+	return false;
+}
+
+/* Whether hashes under both collations agree on what is equal. */
+bool mpp_same_collation_hash(Oid left, Oid right)
+{
+	if (left == right)
+		return true;
+	return (!OidIsValid(left) || get_collation_isdeterministic(left)) &&
+	       (!OidIsValid(right) || get_collation_isdeterministic(right));
+}
+
+bool mpp_locus_groups_in_place(PlannerInfo *root, const MppLocus *locus, List *exprs)
+{
+	ListCell *lc;
+	ListCell *le;
+
+	if (!mpp_locus_partitioned(locus) || locus->single != MPP_NOT_SINGLE)
+		return true;
+	if (locus->kind != MPP_LOCUS_HASHED || locus->keys == NIL)
+		return false;
+	foreach(lc, locus->keys)
+	{
+		MppLocusKey *key = lfirst(lc);
+		bool found = false;
+
+		foreach(le, exprs) if (mpp_same_value(root, key->expr, lfirst(le)) &&
+		                       mpp_same_collation_hash(key->collation,
+		                                               exprCollation(lfirst(le)))) found =
+		        true;
+		if (!found)
+			return false;
+	}
+	return true;
+}
