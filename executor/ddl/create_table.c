@@ -46,16 +46,7 @@ void mpp_take_table_option(List **options, MppTableOption *ret_option)
 	}
 }
 
-bool mpp_creates_distributed(const CreateStmt *statement)
-{
-	RangeVar *relation = statement->relation;
-
-	/* CREATE TABLE pg_temp.t makes a temporary table, too. */
-	return relation->relpersistence != RELPERSISTENCE_TEMP &&
-	       (relation->schemaname == NULL || strcmp(relation->schemaname, "pg_temp") != 0);
-}
-
-void mpp_prepare_create(CreateStmt *statement, MppTableOption *ret_option)
+static void prepare_create(CreateStmt *statement, MppTableOption *ret_option)
 {
 	const char *method = statement->accessMethod;
 
@@ -131,7 +122,7 @@ static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_col
 	                 "'column, ...' | 'random' | 'replicated').")));
 }
 
-static List *column_names(Oid relid, const MppDistribution *distribution)
+List *mpp_key_names(Oid relid, const MppDistribution *distribution)
 {
 	List *columns = NIL;
 
@@ -167,7 +158,7 @@ static void check_unique_index(Relation index, Relation table, const MppDistribu
 	        (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 	         errmsg("unique key \"%s\" of table \"%s\" must contain the distribution key (%s)",
 	                RelationGetRelationName(index), RelationGetRelationName(table),
-	                column_list(column_names(RelationGetRelid(table), distribution))),
+	                column_list(mpp_key_names(RelationGetRelid(table), distribution))),
 	         errdetail("Equal rows could otherwise be on different segments.")));
 }
 
@@ -207,16 +198,28 @@ static bool parents_distribution(const CreateStmt *statement, MppPolicy *ret_pol
 			                       get_rel_name(parent))));
 		if (cell != list_head(statement->inhRelations) &&
 		    (*ret_policy != distribution->policy ||
-		     !equal(*ret_columns, column_names(parent, distribution))))
+		     !equal(*ret_columns, mpp_key_names(parent, distribution))))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			                errmsg("the parent tables have different distributions")));
 		*ret_policy = distribution->policy;
-		*ret_columns = column_names(parent, distribution);
+		*ret_columns = mpp_key_names(parent, distribution);
 	}
 	return statement->inhRelations != NIL;
 }
 
-void mpp_finish_create(Oid relid, const CreateStmt *statement, const MppTableOption *option)
+void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns)
+{
+	char *label = mpp_label_format(policy, columns);
+
+	mpp_label_set(relid, label);
+	mpp_send_later(
+	        psprintf("SECURITY LABEL FOR %s ON TABLE %s IS %s", MPP_LABEL_PROVIDER,
+	                 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+	                                            get_rel_name(relid)),
+	                 quote_literal_cstr(label)));
+}
+
+static void finish_create(Oid relid, const CreateStmt *statement, const MppTableOption *option)
 {
 	MppPolicy policy = option->policy;
 	List *columns = option->columns;
@@ -240,5 +243,36 @@ void mpp_finish_create(Oid relid, const CreateStmt *statement, const MppTableOpt
 	}
 	mpp_distribution_of_columns(relid, policy, columns, &distribution);
 	mpp_check_unique_keys(relid, &distribution);
-	mpp_label_set(relid, mpp_label_format(policy, columns));
+	mpp_label_everywhere(relid, policy, columns);
+}
+
+/* InvalidOid: does not exist. */
+static Oid table_to_create(const RangeVar *relation)
+{
+	return get_relname_relid(relation->relname, RangeVarGetCreationNamespace(relation));
+}
+
+void mpp_create_table(MppCall *call)
+{
+	CreateStmt *statement = (CreateStmt *)mpp_own_statement(call);
+	MppTableOption option;
+	CreateStmt *original;
+	Oid relid;
+
+	prepare_create(statement, &option);
+	original = copyObject(statement);
+	relid = table_to_create(statement->relation);
+	mpp_run_everywhere(call, NULL);
+	if (OidIsValid(relid))
+		return; /* IF NOT EXISTS */
+	finish_create(table_to_create(original->relation), original, &option);
+}
+
+void mpp_create_table_on_segment(MppCall *call)
+{
+	CreateStmt *statement = (CreateStmt *)mpp_own_statement(call);
+	MppTableOption option;
+
+	prepare_create(statement, &option);
+	mpp_run_here(call);
 }

@@ -8,8 +8,63 @@
 #include <postgres.h>
 
 #include <nodes/parsenodes.h>
+#include <tcop/utility.h>
 
 #include "executor/catalog/distribution.h"
+
+/* ---- utility.c ---- */
+
+/* A utility statement: the arguments of ProcessUtility_hook. */
+typedef struct MppCall {
+	PlannedStmt *statement;
+	const char *query_string;
+	bool read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *environment;
+	DestReceiver *destination;
+	QueryCompletion *completion;
+} MppCall;
+
+/* Run it on this server alone. */
+extern void mpp_run_here(const MppCall *call);
+
+/* The parse tree, which may be changed: a copy if plans hold it. */
+extern Node *mpp_own_statement(MppCall *call);
+
+/* Text of the statement, without what stands before and after it. */
+extern char *mpp_statement_text(const MppCall *call);
+
+/* Run it here and, when it has ended, on all segments in the same transaction. text
+ * NULL: the statement's own. */
+extern void mpp_run_everywhere(MppCall *call, const char *text);
+
+/* Have the segments run this, too, after the statement that is being run. */
+extern void mpp_send_later(const char *text);
+
+/* ---- classify.c ---- */
+
+typedef enum MppStatementKind {
+	MPP_STATEMENT_LOCAL,      /* of the session, or sent by somebody else */
+	MPP_STATEMENT_EVERYWHERE, /* on all nodes, in the transaction */
+	MPP_STATEMENT_EACH_NODE,  /* on all nodes, in a transaction of each */
+	MPP_STATEMENT_REFUSED,
+} MppStatementKind;
+
+extern MppStatementKind mpp_classify(const Node *statement);
+
+/* Whether this form of REINDEX or CLUSTER begins transactions itself. */
+extern bool mpp_needs_own_transaction(const Node *statement);
+
+/* OIDs of the relations that it is about, so far as they exist. */
+extern List *mpp_statement_relations(const Node *statement);
+
+/* Whether it makes a temporary object by name. */
+extern bool mpp_creates_temporary(const Node *statement);
+
+/* Whether it makes, or is about, temporary objects. ERROR when about others, too. */
+extern bool mpp_concerns_temporary(const Node *statement);
+extern bool mpp_is_temporary(Oid relid);
 
 /* ---- create_table.c ---- */
 
@@ -23,17 +78,19 @@ typedef struct MppTableOption {
 /* Take WITH (distributed_by = ...) out of the options of a statement. */
 extern void mpp_take_table_option(List **options, MppTableOption *ret_option);
 
-/* Whether the table that a statement makes is to be distributed. */
-extern bool mpp_creates_distributed(const CreateStmt *statement);
+/* CREATE TABLE on the QD: here, with its distribution, and on all segments. */
+extern void mpp_create_table(MppCall *call);
 
-/* Make CREATE TABLE create a distributed table; statement is changed. */
-extern void mpp_prepare_create(CreateStmt *statement, MppTableOption *ret_option);
+/* CREATE TABLE on a QE, which is told the distribution afterwards. */
+extern void mpp_create_table_on_segment(MppCall *call);
 
-/* On the coordinator, after the table was made: choose its distribution, check that
- * it suits its keys, and label it. */
-extern void mpp_finish_create(Oid relid, const CreateStmt *statement, const MppTableOption *option);
+/* Give a table a distribution on all nodes: its label. */
+extern void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns);
 
 /* ERROR unless each unique index of the table contains its distribution key. */
 extern void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution);
+
+/* Names of the distribution key: List of String. */
+extern List *mpp_key_names(Oid relid, const MppDistribution *distribution);
 
 #endif

@@ -1,45 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * utility.c - the hook that utility statements pass.
+ * utility.c - the hook that utility statements pass. A statement that concerns all
+ * nodes is run here first, where it meets its locks and most of its errors, and
+ * then, as text, on all segments in the same distributed transaction.
  */
 #include <postgres.h>
 
 #include <access/xact.h>
 #include <catalog/namespace.h>
 #include <commands/extension.h>
-#include <tcop/utility.h>
-#include <utils/lsyscache.h>
+#include <parser/analyze.h>
+#include <tcop/cmdtag.h>
+#include <utils/memutils.h>
 
 #include "executor/catalog/catalog.h"
 #include "executor/catalog/node.h"
 #include "executor/catalog/tableam.h"
 #include "executor/ddl/ddl.h"
+#include "executor/dispatch/gang.h"
 #include "executor/parts.h"
 
 static ProcessUtility_hook_type previous_process_utility;
 
-/* The arguments of the hook. */
-typedef struct Call {
-	PlannedStmt *statement;
-	const char *query_string;
-	bool read_only_tree;
-	ProcessUtilityContext context;
-	ParamListInfo params;
-	QueryEnvironment *environment;
-	DestReceiver *destination;
-	QueryCompletion *completion;
-} Call;
+/* How many statements of mpp_run_everywhere() are being run, one in another. */
+static int depth;
 
-static void run_locally(const Call *call)
+/* What the segments have to run after the outermost of them: texts, in the order
+ * in which the statements began. In TopTransactionContext. */
+static List *queue;
+
+static void call_next(const MppCall *call)
 {
 	ProcessUtility_hook_type next =
 	        previous_process_utility ? previous_process_utility : standard_ProcessUtility;
 
+	next(call->statement, call->query_string, call->read_only_tree, call->context, call->params,
+	     call->environment, call->destination, call->completion);
+}
+
+void mpp_run_here(const MppCall *call)
+{
 	mpp_shell_scans_allowed++;
 	PG_TRY();
 	{
-		next(call->statement, call->query_string, call->read_only_tree, call->context,
-		     call->params, call->environment, call->destination, call->completion);
+		call_next(call);
 	}
 	PG_FINALLY();
 	{
@@ -48,8 +52,7 @@ static void run_locally(const Call *call)
 	PG_END_TRY();
 }
 
-/* The statement is changed: let it be a copy, since plans may hold it. */
-static Node *own_statement(Call *call)
+Node *mpp_own_statement(MppCall *call)
 {
 	if (call->read_only_tree) {
 		call->statement = copyObject(call->statement);
@@ -58,28 +61,115 @@ static Node *own_statement(Call *call)
 	return call->statement->utilityStmt;
 }
 
-static void create_table(Call *call)
+char *mpp_statement_text(const MppCall *call)
 {
-	CreateStmt *statement = (CreateStmt *)own_statement(call);
-	MppTableOption option;
-	CreateStmt *original;
+	int location = call->statement->stmt_location;
+	int length = call->statement->stmt_len;
+	const char *text = CleanQuerytext(call->query_string, &location, &length);
+
+	return pnstrdup(text, length);
+}
+
+static ListCell *enqueue(const char *text)
+{
+	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+
+	queue = lappend(queue, pstrdup(text));
+	MemoryContextSwitchTo(previous);
+	return list_tail(queue);
+}
+
+void mpp_send_later(const char *text)
+{
+	if (depth == 0)
+		(void)mpp_gang_command(mpp_gang_all(), text, true);
+	else
+		(void)enqueue(text);
+}
+
+static void flush_queue(void)
+{
+	List *texts = queue;
+	ListCell *cell;
+
+	queue = NIL;
+	foreach(cell, texts)(void) mpp_gang_command(mpp_gang_all(), lfirst(cell), true);
+}
+
+/* A view over temporary relations is temporary itself; that is known afterwards. */
+static bool has_become_temporary(const Node *statement)
+{
 	Oid relid;
 
-	if (!mpp_creates_distributed(statement)) {
-		run_locally(call);
+	if (!IsA(statement, ViewStmt))
+		return false;
+	relid = RangeVarGetRelid(((const ViewStmt *)statement)->view, NoLock, true);
+	return OidIsValid(relid) && mpp_is_temporary(relid);
+}
+
+void mpp_run_everywhere(MppCall *call, const char *text)
+{
+	bool is_outermost = depth == 0;
+	int place;
+
+	/* Parts of a statement go with its text. */
+	if (call->context == PROCESS_UTILITY_SUBCOMMAND) {
+		mpp_run_here(call);
 		return;
 	}
-	mpp_prepare_create(statement, &option);
-	original = copyObject(statement);
-	relid = RangeVarGetRelid(statement->relation, NoLock, true);
-	if (OidIsValid(relid) || !mpp_is_qd()) {
-		run_locally(call); /* IF NOT EXISTS or an error; or the QD labels it */
-		return;
+	if (is_outermost)
+		queue = NIL;
+	place = list_length(queue);
+	(void)enqueue(text ? text : mpp_statement_text(call));
+	depth++;
+	PG_TRY();
+	{
+		mpp_run_here(call);
 	}
-	run_locally(call);
+	PG_FINALLY();
+	{
+		depth--;
+	}
+	PG_END_TRY();
 	CommandCounterIncrement();
-	relid = RangeVarGetRelid(original->relation, NoLock, false);
-	mpp_finish_create(relid, original, &option);
+	if (has_become_temporary(call->statement->utilityStmt))
+		queue = list_delete_nth_cell(queue, place);
+	if (is_outermost)
+		flush_queue();
+}
+
+static void refuse(const MppCall *call)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("%s is not supported in a cluster",
+	                       GetCommandTagName(CreateCommandTag(call->statement->utilityStmt)))));
+}
+
+static void run_on_coordinator(MppCall *call)
+{
+	Node *statement = call->statement->utilityStmt;
+	MppStatementKind kind = mpp_classify(statement);
+
+	if (kind == MPP_STATEMENT_REFUSED)
+		refuse(call);
+	else if (kind == MPP_STATEMENT_LOCAL || mpp_concerns_temporary(statement))
+		call_next(call);
+	else if (IsA(statement, CreateStmt))
+		mpp_create_table(call);
+	else if (kind == MPP_STATEMENT_EACH_NODE)
+		mpp_run_here(call);
+	else
+		mpp_run_everywhere(call, NULL);
+}
+
+static void run_on_segment(MppCall *call)
+{
+	Node *statement = call->statement->utilityStmt;
+
+	if (IsA(statement, CreateStmt))
+		mpp_create_table_on_segment(call);
+	else
+		call_next(call);
 }
 
 static void process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
@@ -87,16 +177,20 @@ static void process_utility(PlannedStmt *statement, const char *query_string, bo
                             QueryEnvironment *environment, DestReceiver *destination,
                             QueryCompletion *completion)
 {
-	Call call = {statement, query_string, read_only_tree, context,
-	             params,    environment,  destination,    completion};
+	MppCall call = {statement, query_string, read_only_tree, context,
+	                params,    environment,  destination,    completion};
 
 	mpp_forbid_segment_writes(statement);
-	if (creating_extension || !(mpp_is_qd() || mpp_is_qe()))
-		run_locally(&call);
-	else if (IsA(statement->utilityStmt, CreateStmt))
-		create_table(&call);
+	if (creating_extension)
+		mpp_run_here(&call);
+	else if (mpp_is_qd())
+		run_on_coordinator(&call);
+	else if (mpp_is_qe())
+		run_on_segment(&call);
+	else if (mpp_session_role == MPP_SESSION_UTILITY)
+		mpp_run_here(&call);
 	else
-		run_locally(&call);
+		call_next(&call);
 }
 
 void mpp_ddl_init(void)
