@@ -35,6 +35,11 @@ int slu_walsender_open(slu_endpoint *endpoint, const struct slu_walsender_option
 		free(sender);
 		return r;
 	}
+	if (options->cut_bytes > sender->link.frame_capacity - sizeof(struct wal_data_wire)) {
+		wal_link_close(&sender->link);
+		free(sender);
+		return -EMSGSIZE;
+	}
 	slu_channel_stats(sender->link.out, &stats);
 	sender->options = *options;
 	sender->options.stream.peer = NULL;

@@ -11,6 +11,18 @@ static size_t room(const slu_walsender *sender)
 	return sender->link.frame_capacity - sizeof(struct wal_data_wire) - sender->filled_bytes;
 }
 
+/* How much of size_bytes goes into the frame being written; 0: it is full enough. */
+static size_t part_of(const slu_walsender *sender, uint64_t size_bytes)
+{
+	uint64_t lsn = sender_next_lsn(sender), end_lsn = lsn + room(sender);
+
+	if (size_bytes <= room(sender))
+		return (size_t)size_bytes;
+	if (sender->options.cut_bytes > 1)
+		end_lsn -= end_lsn % sender->options.cut_bytes;
+	return end_lsn > lsn ? (size_t)(end_lsn - lsn) : 0;
+}
+
 static uint8_t *next_byte(const slu_walsender *sender)
 {
 	return sender->frame + sizeof(struct wal_data_wire) + sender->filled_bytes;
@@ -108,13 +120,13 @@ int slu_walsender_append(slu_walsender *sender, uint64_t lsn, const void *data, 
 		 * engine has a commit to finish. */
 		if (sender_frame_begin(sender) != SLU_OK)
 			break;
-		part = size_bytes < room(sender) ? size_bytes : room(sender);
+		part = part_of(sender, size_bytes);
 		memcpy(next_byte(sender), next, part);
 		sender->filled_bytes += part;
 		sender->status.appended_bytes += part;
 		next += part;
 		size_bytes -= part;
-		if (!room(sender))
+		if (size_bytes || !room(sender))
 			sender_frame_publish(sender, 0);
 	}
 	return 0;
@@ -140,16 +152,18 @@ static int read_refused(slu_walsender *sender, int r)
 	                       sender->status.timeline, strerror(-r));
 }
 
-/* One read into the frame being written. */
+/* One read into the frame being written; SLU_STOPPED: it takes no more. */
 static int read_some(slu_walsender *sender)
 {
-	uint64_t left_bytes = sender_limit_lsn(sender) - sender_next_lsn(sender);
-	size_t size_bytes = left_bytes < room(sender) ? (size_t)left_bytes : room(sender);
+	size_t size_bytes = part_of(sender, sender_limit_lsn(sender) - sender_next_lsn(sender));
 	size_t read_bytes = 0;
 	const struct slu_wal_source *source = &sender->options.source;
-	int r = source->read(source->context, sender->status.timeline, sender_next_lsn(sender),
-	                     next_byte(sender), size_bytes, &read_bytes);
+	int r;
 
+	if (!size_bytes)
+		return SLU_STOPPED;
+	r = source->read(source->context, sender->status.timeline, sender_next_lsn(sender),
+	                 next_byte(sender), size_bytes, &read_bytes);
 	if (r == SLU_OK && (read_bytes == 0 || read_bytes > size_bytes))
 		r = -EIO;
 	if (r < 0)
@@ -174,8 +188,10 @@ int sender_log_send(slu_walsender *sender)
 		r = sender_frame_begin(sender);
 		if (r == SLU_OK)
 			r = read_some(sender);
-		if (r == SLU_OK && !room(sender))
+		if (r == SLU_STOPPED || (r == SLU_OK && !room(sender))) {
 			sender_frame_publish(sender, sender->now_ns);
+			r = SLU_OK;
+		}
 	}
 	if (r < 0)
 		return r;

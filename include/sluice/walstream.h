@@ -117,6 +117,9 @@ struct slu_walsender_options {
 	                                 is asked for after half of it. 0: never */
 	uint64_t batch_bytes_max;     /* read in one process(), so that the caller's loop
 	                                 stays responsive; 0: 1 MiB */
+	uint32_t cut_bytes;           /* chunks end only at multiples of this, or where the
+	                                 engine's log or what source gave ended: for a reader
+	                                 that takes what it has for whole records; 0: anywhere */
 };
 
 enum slu_walsender_state {
@@ -128,7 +131,8 @@ enum slu_walsender_state {
 };
 
 /* Open the sending end. *ret_sender is returned owned. Errors as
- * slu_channel_open(); also -ENOMEM, and -EMSGSIZE when frames are below 512 bytes. */
+ * slu_channel_open(); also -ENOMEM, and -EMSGSIZE when frames are below 512 bytes or do
+ * not hold cut_bytes of log. */
 SLU_API int slu_walsender_open(slu_endpoint *endpoint, const struct slu_walsender_options *options,
                                uint64_t now_ns, slu_walsender **ret_sender);
 

@@ -232,6 +232,55 @@ static void reads_no_more_than_a_batch_at_once(void)
 
 /* ---- positions ---------------------------------------------------------------------- */
 
+/* Chunks that come; each ends at a multiple of 128 or where the log did. */
+static void receive_cut(uint64_t end_lsn)
+{
+	struct slu_wal_chunk chunk = {.lsn = 0};
+	int r = SLU_AGAIN;
+
+	for (unsigned i = 0; i < 200; i++) {
+		slu_walsender_process(sender, now_ns);
+		while ((r = slu_walreceiver_next(receiver, now_ns, &chunk)) == SLU_OK) {
+			uint64_t to_lsn = chunk.lsn + chunk.size_bytes;
+
+			memcpy(copy + chunk.lsn, chunk.data, chunk.size_bytes);
+			CU_ASSERT_TRUE(to_lsn % 128 == 0 || to_lsn == end_lsn);
+		}
+	}
+	CU_ASSERT_EQUAL(r, SLU_AGAIN);
+	CU_ASSERT_EQUAL(slu_walreceiver_status(receiver)->received_lsn, end_lsn);
+}
+
+static void log_is_cut_only_where_it_may_be(void)
+{
+	struct slu_walsender_options s = sender_options();
+	struct slu_walreceiver_options r = receiver_options();
+
+	s.cut_bytes = 128;
+	s.end_lsn = 5003;
+	r.start_lsn = 77;
+	open_with(&s, &r);
+	receive_cut(5003);
+	append(5100);
+	append(6001);
+	append(9999);
+	receive_cut(9999);
+	CU_ASSERT_TRUE(copied(77, 9999));
+	close_both();
+}
+
+static void frames_have_to_hold_what_may_not_be_cut(void)
+{
+	struct slu_walsender_options s = sender_options();
+
+	fake_start_over();
+	s.cut_bytes = 512;
+	CU_ASSERT_EQUAL(slu_walsender_open(fake_endpoint(), &s, now_ns, &sender), -EMSGSIZE);
+	s.cut_bytes = 480;
+	CU_ASSERT_EQUAL(slu_walsender_open(fake_endpoint(), &s, now_ns, &sender), 0);
+	slu_walsender_close(sender);
+}
+
 static void positions_are_told_one_by_one(void)
 {
 	struct slu_wal_positions positions = {100, 0, 0};
@@ -660,6 +709,8 @@ int main(void)
 	        UNIT_TEST(refuses_an_append_with_a_gap),
 	        UNIT_TEST(log_that_is_not_at_hand_is_asked_for_again),
 	        UNIT_TEST(reads_no_more_than_a_batch_at_once),
+	        UNIT_TEST(log_is_cut_only_where_it_may_be),
+	        UNIT_TEST(frames_have_to_hold_what_may_not_be_cut),
 	        UNIT_TEST(positions_are_told_one_by_one),
 	        UNIT_TEST(a_receiver_cannot_vouch_for_what_it_was_not_sent),
 	        UNIT_TEST(feedback_without_credit_is_merged),

@@ -95,6 +95,8 @@ static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_of
 	                   .rendezvous_timeout_ns = RENDEZVOUS_NS},
 	        .source = {.read = stream_read, .timeline = timeline_end},
 	        .system_id = GetSystemIdentifier(),
+	        /* The walreceiver takes what it has for whole records up to the end of a page. */
+	        .cut_bytes = XLOG_BLCKSZ,
 	        .keepalive_ns = SLU_WAL_LSN_MAX / 2, /* PostgreSQL has its own */
 	};
 
@@ -154,6 +156,8 @@ const char *offer_show(void)
 		                       ", the primary's " UINT64_FORMAT,
 		                       wish.cluster, cluster));
 	r = sender_open(&wish, &offer);
+	if (r == -EMSGSIZE)
+		return refuse("the frames of the agent's arena are too small for a page of WAL");
 	if (r < 0) {
 		const char *why = slu_endpoint_error(endpoint);
 
