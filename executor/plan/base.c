@@ -29,7 +29,6 @@
 #include "executor/catalog/node.h"
 
 static get_relation_info_hook_type next_relation_info;
-static set_rel_pathlist_hook_type next_rel_pathlist;
 
 /* ---- statistics ---- */
 
@@ -83,12 +82,6 @@ static void relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptIn
 
 /* ---- where its rows are ---- */
 
-/* Content id of the only segment with rows for these constant keys. */
-static int single_segment(PlannerInfo *root, RelOptInfo *rel, const MppDistribution *distribution)
-{
-	return MPP_NOT_SINGLE;
-}
-
 static void base_locus(PlannerInfo *root, RelOptInfo *rel, const MppDistribution *distribution,
                        MppLocus *locus)
 {
@@ -104,7 +97,7 @@ static void base_locus(PlannerInfo *root, RelOptInfo *rel, const MppDistribution
 		break;
 	}
 	locus->kind = MPP_LOCUS_HASHED;
-	locus->single = single_segment(root, rel, distribution);
+	locus->single = mpp_single_segment(rel, distribution);
 	for (int i = 0; i < distribution->key_count; i++) {
 		HeapTuple tuple = SearchSysCache2(
 		        ATTNUM, ObjectIdGetDatum(planner_rt_fetch(rel->relid, root)->relid),
@@ -202,13 +195,14 @@ static PathTarget *vars_target(PlannerInfo *root, RelOptInfo *rel, List *upper_q
 
 /* The scans of one segment: its share of the rows, core's costs. */
 static RelOptInfo *segment_scans(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte,
-                                 double share, List **ret_upper)
+                                 double share, const MppLocus *locus, List **ret_upper)
 {
 	RelOptInfo *scratch = mpp_scratch_rel(rel);
 
 	scratch->pages = Max(rel->pages > 0 ? 1 : 0, ceil(rel->pages * share));
 	scratch->tuples = rel->tuples * share;
-	scratch->rows = clamp_row_est(rel->rows * share);
+	if (locus->single == MPP_NOT_SINGLE)
+		scratch->rows = clamp_row_est(rel->rows * share);
 	*ret_upper = take_unshippable(root, scratch);
 	scratch_indexes(scratch, share);
 	if (*ret_upper != NIL ||
@@ -269,33 +263,24 @@ static void distributed_rel(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *r
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		         errmsg("TABLESAMPLE of a distributed table needs constant arguments")));
 	base_locus(root, rel, distribution, &locus);
-	if (mpp_locus_partitioned(&locus) && locus.single == MPP_NOT_SINGLE)
+	if (mpp_locus_partitioned(&locus))
 		share = 1.0 / mpp_plan_state->segment_count;
-	scratch = segment_scans(root, rel, rte, share, &upper);
+	scratch = segment_scans(root, rel, rte, share, &locus, &upper);
 	gather_scans(root, rel, scratch, &locus, upper);
 	if (upper == NIL && scratch->reltarget == rel->reltarget && rel->lateral_relids == NULL)
 		mpp_variants_add(rel, &locus, scratch);
 }
 
-static void rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+void mpp_base_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
-	const MppDistribution *distribution;
+	const MppDistribution *distribution = mpp_distribution_get(rte->relid);
 
-	if (next_rel_pathlist)
-		next_rel_pathlist(root, rel, rti, rte);
-	if (mpp_plan_state == NULL || IS_DUMMY_REL(rel))
-		return;
-	if (rte->rtekind == RTE_RELATION && !rte->inh) {
-		distribution = mpp_distribution_get(rte->relid);
-		if (distribution != NULL)
-			distributed_rel(root, rel, rte, distribution);
-	}
+	if (distribution != NULL)
+		distributed_rel(root, rel, rte, distribution);
 }
 
 void mpp_base_init(void)
 {
 	next_relation_info = get_relation_info_hook;
 	get_relation_info_hook = relation_info;
-	next_rel_pathlist = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = rel_pathlist;
 }

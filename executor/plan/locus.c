@@ -4,10 +4,12 @@
  */
 #include "executor/plan/plan.h"
 
+#include <catalog/pg_type.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/paths.h>
 #include <utils/lsyscache.h>
 #include <utils/pg_locale.h>
+#include <utils/typcache.h>
 
 bool mpp_locus_partitioned(const MppLocus *locus)
 {
@@ -83,6 +85,19 @@ bool mpp_same_value(PlannerInfo *root, Expr *left, Expr *right)
 			return true;
 	}
 	return false;
+}
+
+/* Values of enums and composites hold OIDs, which are each server's own. */
+Oid mpp_hash_family(Expr *expr)
+{
+	Oid type = getBaseType(exprType((Node *)expr));
+	Oid element = get_base_element_type(type);
+	TypeCacheEntry *entry;
+
+	if (get_typtype(OidIsValid(element) ? element : type) != TYPTYPE_BASE)
+		return InvalidOid;
+	entry = lookup_type_cache(type, TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_EXTENDED_PROC);
+	return OidIsValid(entry->hash_extended_proc) ? entry->hash_opf : InvalidOid;
 }
 
 /* Whether hashes under both collations agree on what is equal. */

@@ -109,6 +109,51 @@ bool mpp_path_is_motion(const Path *path)
 	return IsA(path, CustomPath) && ((const CustomPath *)path)->methods == &motion_path_methods;
 }
 
+static bool any_has_motion(List *paths)
+{
+	ListCell *lc;
+
+	foreach(lc, paths) if (mpp_path_has_motion(lfirst(lc))) return true;
+	return false;
+}
+
+/* Path kinds not known here hold Motions for all we can tell. */
+bool mpp_path_has_motion(Path *path)
+{
+	switch (nodeTag(path)) {
+	case T_Path:
+	case T_IndexPath:
+	case T_BitmapHeapPath:
+		return false;
+	case T_NestPath:
+	case T_MergePath:
+	case T_HashPath:
+		return mpp_path_has_motion(((JoinPath *)path)->outerjoinpath) ||
+		       mpp_path_has_motion(((JoinPath *)path)->innerjoinpath);
+	case T_AppendPath:
+		return any_has_motion(((AppendPath *)path)->subpaths);
+	case T_MergeAppendPath:
+		return any_has_motion(((MergeAppendPath *)path)->subpaths);
+	case T_MaterialPath:
+		return mpp_path_has_motion(((MaterialPath *)path)->subpath);
+	case T_MemoizePath:
+		return mpp_path_has_motion(((MemoizePath *)path)->subpath);
+	case T_UniquePath:
+		return mpp_path_has_motion(((UniquePath *)path)->subpath);
+	case T_SubqueryScanPath:
+		return mpp_path_has_motion(((SubqueryScanPath *)path)->subpath);
+	case T_ProjectionPath:
+		return mpp_path_has_motion(((ProjectionPath *)path)->subpath);
+	case T_SortPath:
+	case T_IncrementalSortPath:
+		return mpp_path_has_motion(((SortPath *)path)->subpath);
+	case T_AggPath:
+		return mpp_path_has_motion(((AggPath *)path)->subpath);
+	default:
+		return true;
+	}
+}
+
 Path *mpp_gather_path(PlannerInfo *root, RelOptInfo *rel, Path *subpath, const MppLocus *locus,
                       bool ordered)
 {

@@ -38,6 +38,7 @@ typedef struct MppLocus {
 	List *keys; /* of MppLocusKey, MPP_LOCUS_HASHED */
 	int single; /* content id when all rows are there and nothing below moves; else
 	               MPP_NOT_SINGLE */
+	bool fed;   /* a Motion may be below, in the same slice, which so runs everywhere */
 } MppLocus;
 
 #define MPP_NOT_SINGLE (-2)
@@ -70,10 +71,16 @@ extern double mpp_motion_setup_cost;
 /* ---- variants (variant.c) ---- */
 
 extern List *mpp_variants_get(const RelOptInfo *rel);
+extern void mpp_variants_set(const RelOptInfo *rel, List *variants);
 /* Keeps it unless a kept one has the same locus and is no dearer; drops those it beats. */
 extern void mpp_variants_add(const RelOptInfo *rel, const MppLocus *locus, RelOptInfo *scratch);
 /* A copy to hang paths on: path lists empty, caches dropped, nothing parallel. */
 extern RelOptInfo *mpp_scratch_rel(const RelOptInfo *rel);
+/* A path that another table's rows drive is run once for each of them: never with a
+ * Motion below. Drops those of a scratch rel. */
+extern void mpp_drop_driven_motions(RelOptInfo *rel);
+/* Whether it has a path that nothing drives. */
+extern bool mpp_has_plain_path(const RelOptInfo *rel);
 /* Adds Motions to the coordinator over every variant to rel's own paths. */
 extern void mpp_variants_gather(PlannerInfo *root, RelOptInfo *rel);
 
@@ -88,6 +95,9 @@ extern List *mpp_all_segments(void);
 extern bool mpp_locus_groups_in_place(PlannerInfo *root, const MppLocus *locus, List *exprs);
 extern bool mpp_same_value(PlannerInfo *root, Expr *left, Expr *right);
 extern bool mpp_same_collation_hash(Oid left, Oid right);
+/* The operator family by which a value of the expression is hashed to a segment;
+ * InvalidOid: it cannot be. */
+extern Oid mpp_hash_family(Expr *expr);
 
 /* ---- what may run on a segment (shippable.c) ---- */
 
@@ -116,11 +126,17 @@ extern bool mpp_path_has_motion(Path *path);
 /* ---- hooks ---- */
 
 extern void mpp_base_init(void);    /* base.c: statistics, scans */
+extern void mpp_rels_init(void);    /* rels.c */
 extern void mpp_join_init(void);    /* join.c */
 extern void mpp_upper_init(void);   /* upper.c */
 extern void mpp_planner_init(void); /* planner.c */
 
 extern void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *final_rel);
+
+struct MppDistribution;
+extern void mpp_base_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte);
+/* direct.c: content id of the only segment that can have rows of rel, or MPP_NOT_SINGLE. */
+extern int mpp_single_segment(const RelOptInfo *rel, const struct MppDistribution *distribution);
 
 /* ---- before and after core ---- */
 

@@ -71,12 +71,39 @@ void mpp_variants_add(const RelOptInfo *rel, const MppLocus *locus, RelOptInfo *
 			add_path(variant->rel, path);
 		}
 		set_cheapest(variant->rel);
+		variant->locus.fed |= locus->fed;
 		return;
 	}
 	variant = palloc0(sizeof(MppVariant));
 	variant->locus = *locus;
 	variant->rel = scratch;
 	entry->variants = lappend(entry->variants, variant);
+}
+
+void mpp_variants_set(const RelOptInfo *rel, List *variants)
+{
+	variant_entry(rel, HASH_ENTER, &(bool){false})->variants = variants;
+}
+
+void mpp_drop_driven_motions(RelOptInfo *rel)
+{
+	ListCell *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		Path *path = lfirst(lc);
+
+		if (path->param_info != NULL && mpp_path_has_motion(path))
+			rel->pathlist = foreach_delete_current(rel->pathlist, lc);
+	}
+}
+
+bool mpp_has_plain_path(const RelOptInfo *rel)
+{
+	ListCell *lc;
+
+	foreach(lc, rel->pathlist) if (((const Path *)lfirst(lc))->param_info == NULL) return true;
+	return false;
 }
 
 RelOptInfo *mpp_scratch_rel(const RelOptInfo *rel)
