@@ -246,8 +246,7 @@ static void finish_create(Oid relid, const CreateStmt *statement, const MppTable
 	mpp_label_everywhere(relid, policy, columns);
 }
 
-/* InvalidOid: does not exist. */
-static Oid table_to_create(const RangeVar *relation)
+Oid mpp_relation_to_create(const RangeVar *relation)
 {
 	return get_relname_relid(relation->relname, RangeVarGetCreationNamespace(relation));
 }
@@ -261,11 +260,11 @@ void mpp_create_table(MppCall *call)
 
 	prepare_create(statement, &option);
 	original = copyObject(statement);
-	relid = table_to_create(statement->relation);
+	relid = mpp_relation_to_create(statement->relation);
 	mpp_run_everywhere(call, NULL);
 	if (OidIsValid(relid))
 		return; /* IF NOT EXISTS */
-	finish_create(table_to_create(original->relation), original, &option);
+	finish_create(mpp_relation_to_create(original->relation), original, &option);
 }
 
 void mpp_create_table_on_segment(MppCall *call)

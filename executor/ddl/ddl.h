@@ -84,6 +84,10 @@ extern void mpp_create_table(MppCall *call);
 /* CREATE TABLE on a QE, which is told the distribution afterwards. */
 extern void mpp_create_table_on_segment(MppCall *call);
 
+/* The relation that CREATE would find in its way, or InvalidOid. Not by the search
+ * path, on which a temporary one may come first. */
+extern Oid mpp_relation_to_create(const RangeVar *relation);
+
 /* Give a table a distribution on all nodes: its label. */
 extern void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns);
 
@@ -92,5 +96,17 @@ extern void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution
 
 /* Names of the distribution key: List of String. */
 extern List *mpp_key_names(Oid relid, const MppDistribution *distribution);
+
+/* ---- create_table_as.c ---- */
+
+extern void mpp_create_table_as(MppCall *call);
+extern void mpp_create_table_as_on_segment(MppCall *call);
+
+/* INSERT INTO relid SELECT: the columns (List of TargetEntry of source) go to the
+ * first columns of the table. Takes source. */
+extern Query *mpp_make_insert(Oid relid, Query *source, const List *columns);
+
+/* Run utility statements, of which text has one or more, as a function would. */
+extern void mpp_run_statement(const char *text);
 
 #endif

@@ -156,6 +156,8 @@ static void run_on_coordinator(MppCall *call)
 		call_next(call);
 	else if (IsA(statement, CreateStmt))
 		mpp_create_table(call);
+	else if (IsA(statement, CreateTableAsStmt))
+		mpp_create_table_as(call);
 	else if (kind == MPP_STATEMENT_EACH_NODE)
 		mpp_run_here(call);
 	else
@@ -168,6 +170,8 @@ static void run_on_segment(MppCall *call)
 
 	if (IsA(statement, CreateStmt))
 		mpp_create_table_on_segment(call);
+	else if (IsA(statement, CreateTableAsStmt))
+		mpp_create_table_as_on_segment(call);
 	else
 		call_next(call);
 }
