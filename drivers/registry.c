@@ -107,6 +107,11 @@ static void missing_stats(struct slu_driver *driver, struct slu_driver_stats *re
 	memset(ret_stats, 0, sizeof(*ret_stats));
 }
 
+static int missing_probe(const struct slu_driver_config *config, bool json, FILE *out)
+{
+	return -ENOTSUP;
+}
+
 #define FILL(op)                                                                                   \
 	do {                                                                                       \
 		if (!ops->op)                                                                      \
@@ -130,6 +135,7 @@ static void ops_fill(struct slu_driver_ops *ops)
 	FILL(deadline);
 	FILL(rx_posted);
 	FILL(stats);
+	FILL(probe);
 }
 
 /* The wrapper's open does not get the name it was found under, so each wrapped
@@ -152,7 +158,8 @@ static void ops_fill_all(void)
 	fault_ops[DRIVER_##driver] = slu_fault_ops;                                                \
 	fault_ops[DRIVER_##driver].name = "fault:" #driver;                                        \
 	fault_ops[DRIVER_##driver].caps = slu_fault_caps(slu_driver_##driver.caps);                \
-	fault_ops[DRIVER_##driver].open = fault_open_##driver;
+	fault_ops[DRIVER_##driver].open = fault_open_##driver;                                     \
+	ops_fill(&fault_ops[DRIVER_##driver]);
 	SLU_DRIVER_LIST
 #undef X
 }

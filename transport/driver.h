@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SLU_DRIVER_SMALL_MAX   64u /* bytes; fits an inline send of every NIC we know */
 #define SLU_DRIVER_HELLO_BYTES 48u
@@ -180,6 +181,13 @@ struct slu_driver_ops {
 	uint32_t (*rx_posted)(struct slu_driver *driver);
 
 	void (*stats)(struct slu_driver *driver, struct slu_driver_stats *ret_stats);
+
+	/* Without an instance, on any thread, may block for a moment: what of this
+	 * machine there is, and what an instance with these options would use and why,
+	 * as lines of text or one JSON object. 0; -ENODEV: out says why nothing can be
+	 * used; -EINVAL with config->error; -ENOTSUP: needs nothing, nothing was said;
+	 * -ENOMEM, -EIO. */
+	int (*probe)(const struct slu_driver_config *config, bool json, FILE *out);
 };
 
 /*

@@ -395,4 +395,5 @@ const struct slu_driver_ops slu_driver_verbs = {
         .deadline = verbs_deadline,
         .rx_posted = verbs_rx_posted,
         .stats = verbs_stats,
+        .probe = verbs_probe,
 };

@@ -12,6 +12,7 @@
 #include <rdma/rdma_cma.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <uthash.h>
 
@@ -295,6 +296,9 @@ void verbs_rx_unpost(struct verbs_rail *rail);
 bool verbs_rx_tell(struct slu_session *session, struct slu_driver_event *ret_event);
 /* Drop what is untold; slots that name the session forget it. */
 void verbs_rx_drop(struct slu_session *session);
+
+/* probe.c: the op of the same name */
+int verbs_probe(const struct slu_driver_config *config, bool json, FILE *out);
 
 /* verbs.c */
 

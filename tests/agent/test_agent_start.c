@@ -64,6 +64,24 @@ static void refuses_arguments_it_does_not_know(void)
 	free(output);
 }
 
+static void probes_the_driver_of_a_configuration(void)
+{
+	struct agent_fixture fixture;
+	char *output;
+
+	CU_ASSERT_EQUAL_FATAL(agent_fixture_start(&fixture, &no_options), 0);
+	CU_ASSERT_EQUAL(agent_fixture_run(
+	                        (const char *[]){"--probe", "--config", fixture.config_path, NULL},
+	                        &output),
+	                0);
+	assert_has(output, "driver tcp\n  needs no device of its own");
+	free(output);
+	agent_fixture_end(&fixture);
+	CU_ASSERT_EQUAL(agent_fixture_run((const char *[]){"--json", NULL}, &output), 2);
+	assert_has(output, "--json goes with --probe");
+	free(output);
+}
+
 static void checks_a_good_configuration_without_starting(void)
 {
 	struct agent_fixture fixture;
@@ -301,6 +319,7 @@ int main(void)
 	static const struct unit_test tests[] = {
 	        UNIT_TEST(explains_itself),
 	        UNIT_TEST(refuses_arguments_it_does_not_know),
+	        UNIT_TEST(probes_the_driver_of_a_configuration),
 	        UNIT_TEST(checks_a_good_configuration_without_starting),
 	        UNIT_TEST(says_where_a_configuration_is_wrong),
 	        UNIT_TEST(says_that_memory_is_short),

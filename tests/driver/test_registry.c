@@ -12,7 +12,7 @@ static void has_every_op(const struct slu_driver_ops *ops)
 	CU_ASSERT_FATAL(ops != NULL);
 	CU_ASSERT(ops->open && ops->close && ops->address && ops->connect && ops->session_accept &&
 	          ops->session_close && ops->send && ops->send_small && ops->flush && ops->poll &&
-	          ops->fd && ops->arm && ops->deadline && ops->stats);
+	          ops->fd && ops->arm && ops->deadline && ops->stats && ops->probe);
 }
 
 static void finds_every_driver_whole_and_behind_the_wrapper(void)

@@ -5,6 +5,7 @@
  */
 #include "transport/agent/conductor.h"
 #include "transport/agent/config_value.h"
+#include "transport/agent/probe.h"
 #include "transport/arena.h"
 #include "transport/clock.h"
 #include "transport/log.h"
@@ -19,8 +20,9 @@
 #define SLUICED_CONFIG "/etc/sluice/sluiced.conf"
 
 struct options {
-	const char *config_path;
+	const char *config_path; /* NULL: not given */
 	bool check_config;
+	bool probe, json;
 };
 
 static void usage(FILE *out)
@@ -35,6 +37,10 @@ static void usage(FILE *out)
 	      "  -c, --config FILE   configuration; default " SLUICED_CONFIG "\n"
 	      "      --check-config  read the configuration, print what it comes to, and exit\n"
 	      "                      with 0 if sluiced would start with it, else 1\n"
+	      "      --probe         list the devices that drivers can use, say which of them\n"
+	      "                      they would and why, and exit with 0 if there is one, else 1;\n"
+	      "                      with --config for the driver that is configured\n"
+	      "      --json          with --probe: as a JSON object\n"
 	      "  -h, --help          print this and exit\n"
 	      "  -V, --version       print versions and exit\n"
 	      "\n"
@@ -55,11 +61,12 @@ static int options_read(int argc, char **argv, struct options *ret_options)
 	static const struct option long_options[] = {
 	        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
 	        {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
-	        {"foreground", no_argument, NULL, 'f'},   {NULL, 0, NULL, 0},
+	        {"foreground", no_argument, NULL, 'f'},   {"probe", no_argument, NULL, 'p'},
+	        {"json", no_argument, NULL, 'j'},         {NULL, 0, NULL, 0},
 	};
 	int option;
 
-	*ret_options = (struct options){.config_path = SLUICED_CONFIG};
+	*ret_options = (struct options){0};
 	while ((option = getopt_long(argc, argv, "c:hV", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
@@ -67,6 +74,12 @@ static int options_read(int argc, char **argv, struct options *ret_options)
 			break;
 		case 'k':
 			ret_options->check_config = true;
+			break;
+		case 'p':
+			ret_options->probe = true;
+			break;
+		case 'j':
+			ret_options->json = true;
 			break;
 		case 'f': /* the default, for those who say it anyway */
 			break;
@@ -81,9 +94,12 @@ static int options_read(int argc, char **argv, struct options *ret_options)
 			return 2;
 		}
 	}
-	if (optind == argc)
+	if (optind != argc)
+		fprintf(stderr, "sluiced: unexpected argument '%s'\n", argv[optind]);
+	else if (ret_options->json && !ret_options->probe)
+		fputs("sluiced: --json goes with --probe\n", stderr);
+	else
 		return -1;
-	fprintf(stderr, "sluiced: unexpected argument '%s'\n", argv[optind]);
 	return 2;
 }
 
@@ -178,11 +194,17 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (options.probe && !options.config_path)
+		return probe_run(NULL, options.json, stdout);
+	if (!options.config_path)
+		options.config_path = SLUICED_CONFIG;
 	if (config_load(options.config_path, &config, error) < 0) {
 		fprintf(stderr, "sluiced: %s\n", error);
 		return 1;
 	}
-	if (config_check(config, error) < 0) {
+	if (options.probe) {
+		status = probe_run(config, options.json, stdout);
+	} else if (config_check(config, error) < 0) {
 		fprintf(stderr, "sluiced: %s: %s\n", options.config_path, error);
 		status = 1;
 	} else if (options.check_config) {
