@@ -53,6 +53,22 @@ def lsn_number(text):
     return (int(high, 16) << 32) + int(low, 16)
 
 
+def _stat(pid):
+    """State and parent of a process; None if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return fields[0], int(fields[1])
+    except OSError:
+        return None
+
+
+def _alive(pid):
+    """A zombie whom nobody has buried yet holds nothing."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] not in "ZX"
+
+
 class Tree:
     """A private copy of the installed PostgreSQL 15 with the modules of a build."""
 
@@ -223,11 +239,10 @@ class Server:
         'walsender', 'walreceiver', 'startup', 'checkpointer'. No connection needed."""
         found = {}
         for name in filter(str.isdigit, os.listdir("/proc")):
+            stat = _stat(name)
+            if not stat or not self.process or stat[1] != self.process.pid:
+                continue
             try:
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
-                    parent = int(stat.read().rpartition(")")[2].split()[1])
-                if not self.process or parent != self.process.pid:
-                    continue
                 with open(f"/proc/{name}/cmdline", encoding="utf-8", errors="replace") as line:
                     title = line.read().replace("\0", " ").strip()
             except OSError:
@@ -260,8 +275,7 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait()
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children),
-                   f"the processes of {self.name} are gone")
+        wait_until(lambda: not any(map(_alive, children)), f"the processes of {self.name} are gone")
         return self
 
     # ---- SQL ---------------------------------------------------------------------
@@ -356,7 +370,6 @@ class Case(unittest.TestCase):
 def main(arguments=None):
     """Run the tests of the calling program: names of tests as arguments, -k PATTERN, -f.
     Exit status 77 if this machine lacks something."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     argv = [sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)]
     # Python would warn of servers that are left to the janitor.
     program = unittest.main(module="__main__", argv=argv, exit=False, verbosity=2,
