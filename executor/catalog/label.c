@@ -74,22 +74,25 @@ void mpp_label_parse_option(const char *option, MppPolicy *ret_policy, List **re
 	}
 }
 
-char *mpp_label_format(MppPolicy policy, const List *columns)
+char *mpp_label_columns(const List *columns)
 {
-	StringInfoData label;
+	StringInfoData text;
 	ListCell *cell;
 
+	initStringInfo(&text);
+	foreach(cell, columns)
+	        appendStringInfo(&text, "%s%s", cell == list_head(columns) ? "" : ", ",
+	                         quote_identifier(strVal(lfirst(cell))));
+	return text.data;
+}
+
+char *mpp_label_format(MppPolicy policy, const List *columns)
+{
 	if (policy == MPP_POLICY_RANDOM)
 		return pstrdup("random");
 	if (policy == MPP_POLICY_REPLICATED)
 		return pstrdup("replicated");
-	initStringInfo(&label);
-	appendStringInfoString(&label, "hash(");
-	foreach(cell, columns)
-	        appendStringInfo(&label, "%s%s", cell == list_head(columns) ? "" : ", ",
-	                         quote_identifier(strVal(lfirst(cell))));
-	appendStringInfoChar(&label, ')');
-	return label.data;
+	return psprintf("hash(%s)", mpp_label_columns(columns));
 }
 
 /* sluice.distribution_keys(label): the columns of a hash distribution. */

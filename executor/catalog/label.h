@@ -16,6 +16,9 @@
 extern void mpp_label_parse(const char *label, MppPolicy *ret_policy, List **ret_columns);
 extern char *mpp_label_format(MppPolicy policy, const List *columns);
 
+/* The columns alone: 'a, "B"'. */
+extern char *mpp_label_columns(const List *columns);
+
 /* The value of WITH (distributed_by = ...): 'a, b', 'random' or 'replicated'. A
  * column of such a name is written in double quotes. */
 extern void mpp_label_parse_option(const char *option, MppPolicy *ret_policy, List **ret_columns);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create_table.c - CREATE TABLE of a distributed table: its option, its default
- * distribution, and the rule that unique keys contain the distribution key (a
- * segment can only see the duplicates among its own rows).
+ * create_table.c - CREATE TABLE of a distributed table: its option and its
+ * default distribution.
  */
 #include <postgres.h>
 
@@ -92,17 +91,6 @@ static List *first_hashable_column(Relation table)
 	return NIL;
 }
 
-static char *column_list(const List *columns)
-{
-	StringInfoData text;
-	ListCell *cell;
-
-	initStringInfo(&text);
-	foreach(cell, columns) appendStringInfo(
-	        &text, "%s\"%s\"", cell == list_head(columns) ? "" : ", ", strVal(lfirst(cell)));
-	return text.data;
-}
-
 static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_columns)
 {
 	*ret_policy = MPP_POLICY_HASH;
@@ -115,70 +103,11 @@ static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_col
 	ereport(NOTICE,
 	        (*ret_columns != NIL
 	                 ? errmsg("table has no distribution key: it is distributed by column %s",
-	                          column_list(*ret_columns))
+	                          mpp_column_list(*ret_columns))
 	                 : errmsg("table has no column that can be hashed: it is distributed "
 	                          "randomly"),
 	         errhint("Choose the distribution by CREATE TABLE ... WITH (distributed_by = "
 	                 "'column, ...' | 'random' | 'replicated').")));
-}
-
-List *mpp_key_names(Oid relid, const MppDistribution *distribution)
-{
-	List *columns = NIL;
-
-	for (int i = 0; i < distribution->key_count; i++)
-		columns = lappend(columns,
-		                  makeString(get_attname(relid, distribution->keys[i], false)));
-	return columns;
-}
-
-static bool index_has_column(Relation index, AttrNumber column)
-{
-	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-		if (index->rd_index->indkey.values[i] == column)
-			return true;
-	return false;
-}
-
-static void check_unique_index(Relation index, Relation table, const MppDistribution *distribution)
-{
-	bool suits = distribution->policy == MPP_POLICY_HASH;
-
-	for (int i = 0; i < distribution->key_count; i++)
-		suits = suits && index_has_column(index, distribution->keys[i]);
-	if (suits)
-		return;
-	if (distribution->policy == MPP_POLICY_RANDOM)
-		ereport(ERROR,
-		        (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-		         errmsg("table \"%s\" is distributed randomly, so it cannot have a unique "
-		                "key",
-		                RelationGetRelationName(table))));
-	ereport(ERROR,
-	        (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-	         errmsg("unique key \"%s\" of table \"%s\" must contain the distribution key (%s)",
-	                RelationGetRelationName(index), RelationGetRelationName(table),
-	                column_list(mpp_key_names(RelationGetRelid(table), distribution))),
-	         errdetail("Equal rows could otherwise be on different segments.")));
-}
-
-void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution)
-{
-	Relation table;
-	ListCell *cell;
-
-	if (distribution->policy == MPP_POLICY_REPLICATED)
-		return;
-	table = table_open(relid, AccessShareLock);
-	foreach(cell, RelationGetIndexList(table))
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_index->indisunique || index->rd_index->indisexclusion)
-			check_unique_index(index, table, distribution);
-		index_close(index, AccessShareLock);
-	}
-	table_close(table, AccessShareLock);
 }
 
 /* A partition or child has the distribution of its parents. */
@@ -219,11 +148,10 @@ void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns)
 	                 quote_literal_cstr(label)));
 }
 
-static void finish_create(Oid relid, const CreateStmt *statement, const MppTableOption *option)
+static void distribute(Oid relid, const CreateStmt *statement, const MppTableOption *option)
 {
 	MppPolicy policy = option->policy;
 	List *columns = option->columns;
-	MppDistribution distribution;
 	MppPolicy parents_policy = MPP_POLICY_HASH;
 	List *parents_columns = NIL;
 
@@ -241,9 +169,8 @@ static void finish_create(Oid relid, const CreateStmt *statement, const MppTable
 		choose_default(table, &policy, &columns);
 		table_close(table, AccessShareLock);
 	}
-	mpp_distribution_of_columns(relid, policy, columns, &distribution);
-	mpp_check_unique_keys(relid, &distribution);
 	mpp_label_everywhere(relid, policy, columns);
+	mpp_check_distribution(relid);
 }
 
 Oid mpp_relation_to_create(const RangeVar *relation)
@@ -251,20 +178,30 @@ Oid mpp_relation_to_create(const RangeVar *relation)
 	return get_relname_relid(relation->relname, RangeVarGetCreationNamespace(relation));
 }
 
+/* What is left to do when the table exists on the coordinator. */
+typedef struct Creation {
+	CreateStmt *statement;
+	MppTableOption option;
+} Creation;
+
+static void after_create(void *ctx)
+{
+	Creation *creation = ctx;
+
+	distribute(mpp_relation_to_create(creation->statement->relation), creation->statement,
+	           &creation->option);
+}
+
 void mpp_create_table(MppCall *call)
 {
 	CreateStmt *statement = (CreateStmt *)mpp_own_statement(call);
-	MppTableOption option;
-	CreateStmt *original;
-	Oid relid;
+	bool exists = OidIsValid(mpp_relation_to_create(statement->relation));
+	Creation creation;
 
-	prepare_create(statement, &option);
-	original = copyObject(statement);
-	relid = mpp_relation_to_create(statement->relation);
-	mpp_run_everywhere(call, NULL);
-	if (OidIsValid(relid))
-		return; /* IF NOT EXISTS */
-	finish_create(mpp_relation_to_create(original->relation), original, &option);
+	prepare_create(statement, &creation.option);
+	creation.statement = copyObject(statement);
+	/* When it exists, CREATE TABLE says so. */
+	mpp_run_everywhere(call, NULL, exists ? NULL : after_create, &creation);
 }
 
 void mpp_create_table_on_segment(MppCall *call)

@@ -223,7 +223,7 @@ void mpp_create_table_as(MppCall *call)
 	Oid relid;
 
 	if (statement->objtype == OBJECT_MATVIEW) {
-		mpp_run_everywhere(call, NULL);
+		mpp_run_everywhere(call, NULL, NULL, NULL);
 		return;
 	}
 	if (OidIsValid(mpp_relation_to_create(statement->into->rel))) {

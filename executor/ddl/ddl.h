@@ -35,9 +35,10 @@ extern Node *mpp_own_statement(MppCall *call);
 /* Text of the statement, without what stands before and after it. */
 extern char *mpp_statement_text(const MppCall *call);
 
-/* Run it here and, when it has ended, on all segments in the same transaction. text
- * NULL: the statement's own. */
-extern void mpp_run_everywhere(MppCall *call, const char *text);
+/* Run it here, then after, if not NULL, and then on all segments in the same
+ * transaction. text NULL: the statement's own. */
+extern void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx),
+                               void *ctx);
 
 /* Have the segments run this, too, after the statement that is being run. */
 extern void mpp_send_later(const char *text);
@@ -91,11 +92,20 @@ extern Oid mpp_relation_to_create(const RangeVar *relation);
 /* Give a table a distribution on all nodes: its label. */
 extern void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns);
 
-/* ERROR unless each unique index of the table contains its distribution key. */
-extern void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution);
+/* ---- keys.c ---- */
 
-/* Names of the distribution key: List of String. */
+/* Of a distributed table: ERROR unless segments can enforce its unique, exclusion
+ * and foreign keys, and unless its parents and children are distributed as it is. */
+extern void mpp_check_distribution(Oid relid);
+
+/* The same after it was distributed anew: foreign keys of other tables, too. */
+extern void mpp_check_new_distribution(Oid relid);
+
+/* Names of the distribution key: List of String; and such a list as a text. */
 extern List *mpp_key_names(Oid relid, const MppDistribution *distribution);
+extern char *mpp_column_list(const List *columns);
+
+extern List *mpp_parents(Oid relid);
 
 /* ---- create_table_as.c ---- */
 
@@ -108,5 +118,24 @@ extern Query *mpp_make_insert(Oid relid, Query *source, const List *columns);
 
 /* Run utility statements, of which text has one or more, as a function would. */
 extern void mpp_run_statement(const char *text);
+
+/* ---- alter_table.c ---- */
+
+extern void mpp_alter_table(MppCall *call);
+extern void mpp_rename(MppCall *call);
+extern void mpp_create_index(MppCall *call);
+extern void mpp_create_trigger(MppCall *call);
+extern void mpp_alter_table_init(void);
+
+/* Whether there are rows in the table, its partitions or its heirs. */
+extern bool mpp_table_is_empty(Oid relid);
+
+/* ---- redistribute.c ---- */
+
+/* Give a table, with its partitions, another distribution, and move its rows. */
+extern void mpp_redistribute(Oid relid, MppPolicy policy, List *columns);
+
+/* SECURITY LABEL: FOR sluice it is the same. */
+extern void mpp_security_label(MppCall *call);
 
 #endif

@@ -70,13 +70,12 @@ char *mpp_statement_text(const MppCall *call)
 	return pnstrdup(text, length);
 }
 
-static ListCell *enqueue(const char *text)
+static void enqueue(const char *text)
 {
 	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
 
 	queue = lappend(queue, pstrdup(text));
 	MemoryContextSwitchTo(previous);
-	return list_tail(queue);
 }
 
 void mpp_send_later(const char *text)
@@ -84,7 +83,7 @@ void mpp_send_later(const char *text)
 	if (depth == 0)
 		(void)mpp_gang_command(mpp_gang_all(), text, true);
 	else
-		(void)enqueue(text);
+		enqueue(text);
 }
 
 static void flush_queue(void)
@@ -107,32 +106,32 @@ static bool has_become_temporary(const Node *statement)
 	return OidIsValid(relid) && mpp_is_temporary(relid);
 }
 
-void mpp_run_everywhere(MppCall *call, const char *text)
+void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx), void *ctx)
 {
 	bool is_outermost = depth == 0;
+	/* Parts of a statement go with its text. */
+	bool is_part = call->context == PROCESS_UTILITY_SUBCOMMAND;
 	int place;
 
-	/* Parts of a statement go with its text. */
-	if (call->context == PROCESS_UTILITY_SUBCOMMAND) {
-		mpp_run_here(call);
-		return;
-	}
 	if (is_outermost)
 		queue = NIL;
 	place = list_length(queue);
-	(void)enqueue(text ? text : mpp_statement_text(call));
+	if (!is_part)
+		enqueue(text ? text : mpp_statement_text(call));
 	depth++;
 	PG_TRY();
 	{
 		mpp_run_here(call);
+		CommandCounterIncrement();
+		if (after != NULL)
+			after(ctx);
 	}
 	PG_FINALLY();
 	{
 		depth--;
 	}
 	PG_END_TRY();
-	CommandCounterIncrement();
-	if (has_become_temporary(call->statement->utilityStmt))
+	if (!is_part && has_become_temporary(call->statement->utilityStmt))
 		queue = list_delete_nth_cell(queue, place);
 	if (is_outermost)
 		flush_queue();
@@ -145,6 +144,35 @@ static void refuse(const MppCall *call)
 	                       GetCommandTagName(CreateCommandTag(call->statement->utilityStmt)))));
 }
 
+static void run_on_all_nodes(MppCall *call)
+{
+	switch (nodeTag(call->statement->utilityStmt)) {
+	case T_CreateStmt:
+		mpp_create_table(call);
+		break;
+	case T_CreateTableAsStmt:
+		mpp_create_table_as(call);
+		break;
+	case T_AlterTableStmt:
+		mpp_alter_table(call);
+		break;
+	case T_RenameStmt:
+		mpp_rename(call);
+		break;
+	case T_IndexStmt:
+		mpp_create_index(call);
+		break;
+	case T_CreateTrigStmt:
+		mpp_create_trigger(call);
+		break;
+	case T_SecLabelStmt:
+		mpp_security_label(call);
+		break;
+	default:
+		mpp_run_everywhere(call, NULL, NULL, NULL);
+	}
+}
+
 static void run_on_coordinator(MppCall *call)
 {
 	Node *statement = call->statement->utilityStmt;
@@ -154,14 +182,10 @@ static void run_on_coordinator(MppCall *call)
 		refuse(call);
 	else if (kind == MPP_STATEMENT_LOCAL || mpp_concerns_temporary(statement))
 		call_next(call);
-	else if (IsA(statement, CreateStmt))
-		mpp_create_table(call);
-	else if (IsA(statement, CreateTableAsStmt))
-		mpp_create_table_as(call);
 	else if (kind == MPP_STATEMENT_EACH_NODE)
 		mpp_run_here(call);
 	else
-		mpp_run_everywhere(call, NULL);
+		run_on_all_nodes(call);
 }
 
 static void run_on_segment(MppCall *call)
@@ -201,4 +225,5 @@ void mpp_ddl_init(void)
 {
 	previous_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	mpp_alter_table_init();
 }
