@@ -4,8 +4,18 @@
  */
 #include <postgres.h>
 
+#include <nodes/extensible.h>
+
+#include "executor/exec/motion_plan.h"
+#include "executor/exec/names.h"
+#include "executor/exec/run.h"
+#include "executor/exec/snapshots.h"
 #include "executor/parts.h"
 
 void mpp_exec_init(void)
 {
+	RegisterCustomScanMethods(&mpp_motion_scan_methods);
+	mpp_names_init();
+	mpp_run_init();
+	mpp_snapshots_init();
 }

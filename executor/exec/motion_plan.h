@@ -35,6 +35,8 @@ typedef struct MppMotion {
 	MppMotionKind kind;
 	int number;            /* of the motion and of its sending slice, from 1; set by the
 	                          planner's last pass */
+	bool rescan;           /* may be read again from its start: below the inner side of a
+	                          nested loop or in a SubPlan of its slice */
 	List *senders;         /* content ids (integers) of the processes of the sending slice;
 	                          MPP_COORDINATOR alone: the QD itself runs it */
 	List *receivers;       /* content ids; of both gathers one, mostly MPP_COORDINATOR */

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * motion_node.c - the Motion node of a running plan: rows from the slice below,
+ * wherever it runs. In a plan of the coordinator the node is the root of a tree
+ * of slices, which it dispatches when its first row is wanted; in a slice it
+ * receives on channels that are opened when the slice starts.
+ */
+#include <postgres.h>
+
+#include <access/htup_details.h>
+#include <commands/explain.h>
+#include <executor/executor.h>
+#include <executor/nodeCustom.h>
+#include <miscadmin.h>
+#include <nodes/extensible.h>
+#include <utils/guc.h>
+#include <utils/memutils.h>
+#include <utils/tuplestore.h>
+
+#include "executor/exec/merge.h"
+#include "executor/exec/motion_plan.h"
+#include "executor/exec/qd.h"
+#include "executor/exec/run.h"
+
+typedef struct MotionState {
+	CustomScanState css; /* first */
+	MppMotion motion;
+	bool is_root; /* dispatches its tree itself */
+	MppRun *run;  /* NULL: not dispatched, or finished */
+	slu_motion_receiver *receiver;
+	bool at_end;
+	MppMerge *merge; /* of MPP_MOTION_ORDERED */
+
+	bool keeps_rows; /* may be read again */
+	Tuplestorestate *kept;
+	bool rereading; /* from kept, which holds all or the first part */
+} MotionState;
+
+static Node *create_state(CustomScan *scan);
+
+const CustomScanMethods mpp_motion_scan_methods = {
+        .CustomName = MPP_MOTION_NAME,
+        .CreateCustomScanState = create_state,
+};
+
+/* ---- start ----------------------------------------------------------------- */
+
+/* PostgreSQL 15 makes a virtual slot for what a custom scan returns; rows come as
+ * MinimalTuples. So slot, projection and filter are made again. */
+static void use_minimal_tuples(MotionState *state, CustomScan *scan, EState *estate)
+{
+	ScanState *ss = &state->css.ss;
+	TupleDesc type = ExecTypeFromTL(scan->custom_scan_tlist);
+
+	ExecInitScanTupleSlot(estate, ss, type, &TTSOpsMinimalTuple);
+	ExecAssignScanProjectionInfoWithVarno(ss, INDEX_VAR);
+	ss->ps.qual = ExecInitQual(scan->scan.plan.qual, &ss->ps);
+}
+
+/* Whether somebody may look at the nodes of the slices below. */
+static bool is_explained(EState *estate, int eflags)
+{
+	const char *auto_explain = GetConfigOption("auto_explain.log_min_duration", true, false);
+
+	return (eflags & EXEC_FLAG_EXPLAIN_ONLY) || estate->es_instrument ||
+	       (auto_explain && strcmp(auto_explain, "-1") != 0);
+}
+
+static void open_receiver(MppRun *run, void *ctx)
+{
+	MotionState *state = ctx;
+
+	state->run = run;
+	state->receiver = mpp_run_open_receiver(
+	        run, &state->motion, state->merge ? mpp_merge_compare : NULL, state->merge);
+}
+
+static void begin(CustomScanState *node, EState *estate, int eflags)
+{
+	MotionState *state = (MotionState *)node;
+	CustomScan *scan = castNode(CustomScan, node->ss.ps.plan);
+
+	if (estate->es_epq_active)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+		                errmsg("could not serialize access due to concurrent update"),
+		                errdetail("The row has changed, and other rows of the statement "
+		                          "came from other segments.")));
+	use_minimal_tuples(state, scan, estate);
+	mpp_motion_decode(scan, &state->motion);
+	state->is_root = mpp_run_starting == NULL;
+	if (state->is_root && scan->custom_plans && is_explained(estate, eflags))
+		node->custom_ps = list_make1(ExecInitNode(linitial(scan->custom_plans), estate,
+		                                          eflags | EXEC_FLAG_EXPLAIN_ONLY));
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	state->keeps_rows =
+	        state->motion.rescan ||
+	        (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)) != 0;
+	if (state->motion.kind == MPP_MOTION_ORDERED)
+		state->merge = mpp_merge_create(&state->motion,
+		                                node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	if (!state->is_root)
+		open_receiver(mpp_run_starting, state);
+}
+
+/* ---- rows ------------------------------------------------------------------ */
+
+static void dispatch(MotionState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+
+	mpp_qd_dispatch(&state->css.ss.ps, open_receiver, state);
+	MemoryContextSwitchTo(old);
+}
+
+static void finish_root(MotionState *state)
+{
+	MppRun *run = state->run;
+
+	state->run = NULL;
+	state->receiver = NULL;
+	mpp_qd_finish(run, state->css.ss.ps.state);
+}
+
+/* The next row of the channels; false: there is none. */
+static bool receive(MotionState *state, MinimalTuple *ret_tuple)
+{
+	const void *row;
+
+	if (unlikely(state->at_end))
+		return false;
+	if (unlikely(!state->run))
+		dispatch(state);
+	for (;;) {
+		int r = slu_motion_receive(state->receiver, &row);
+
+		if (likely(r == SLU_OK)) {
+			*ret_tuple = unconstify(void *, row);
+			return true;
+		}
+		if (r == SLU_EOS)
+			break;
+		mpp_run_wait(state->run, r);
+	}
+	state->at_end = true;
+	if (state->is_root)
+		finish_root(state);
+	return false;
+}
+
+static void keep(MotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
+{
+	if (!state->kept) {
+		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
+
+		state->kept = tuplestore_begin_heap(false, false, work_mem);
+		MemoryContextSwitchTo(old);
+	}
+	tuplestore_puttupleslot(state->kept, slot);
+}
+
+static TupleTableSlot *next(ScanState *ss)
+{
+	MotionState *state = (MotionState *)ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	MinimalTuple tuple;
+
+	if (unlikely(state->rereading)) {
+		if (tuplestore_gettupleslot(state->kept, true, false, slot))
+			return slot;
+		state->rereading = false;
+	}
+	if (!receive(state, &tuple))
+		return ExecClearTuple(slot);
+	ExecStoreMinimalTuple(tuple, slot, false);
+	if (unlikely(state->keeps_rows))
+		keep(state, tuple, slot);
+	return slot;
+}
+
+static bool recheck(ScanState *ss, TupleTableSlot *slot)
+{
+	return true;
+}
+
+static TupleTableSlot *execute(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next, recheck);
+}
+
+/* ---- again, and the end ---------------------------------------------------- */
+
+/* Want no more rows of what was dispatched. */
+static void stop(MotionState *state)
+{
+	if (!state->run)
+		return;
+	if (state->receiver)
+		slu_motion_stop(state->receiver);
+	if (state->is_root)
+		finish_root(state);
+}
+
+static void rescan(CustomScanState *node)
+{
+	MotionState *state = (MotionState *)node;
+
+	ExecScanReScan(&node->ss);
+	if (node->ss.ps.chgParam == NULL && state->keeps_rows) {
+		if (state->kept)
+			tuplestore_rescan(state->kept);
+		state->rereading = state->kept != NULL;
+		return;
+	}
+	if (!state->run && !state->at_end)
+		return; /* nothing was read yet */
+	if (!state->is_root)
+		elog(ERROR, "motion %d cannot be read again", state->motion.number);
+	stop(state);
+	if (state->kept)
+		tuplestore_end(state->kept);
+	state->kept = NULL;
+	state->rereading = false;
+	state->at_end = false;
+}
+
+static void end(CustomScanState *node)
+{
+	MotionState *state = (MotionState *)node;
+	ListCell *cell;
+
+	stop(state);
+	if (state->kept)
+		tuplestore_end(state->kept);
+	foreach(cell, node->custom_ps) ExecEndNode(lfirst(cell));
+}
+
+/* ---- the node -------------------------------------------------------------- */
+
+static const CustomExecMethods methods = {
+        .CustomName = MPP_MOTION_NAME,
+        .BeginCustomScan = begin,
+        .ExecCustomScan = execute,
+        .EndCustomScan = end,
+        .ReScanCustomScan = rescan,
+};
+
+static Node *create_state(CustomScan *scan)
+{
+	MotionState *state = palloc0(sizeof(*state));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &methods;
+	return (Node *)state;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qd.c - a dispatch from the coordinator: parameters are computed, slices put
+ * into one message, the message sent to the segments they name, and what the
+ * coordinator itself has to send is sent.
+ */
+#include "executor/exec/qd.h"
+
+#include <access/detoast.h>
+#include <catalog/pg_type.h>
+#include <executor/executor.h>
+#include <executor/nodeSubplan.h>
+#include <libpq/pqformat.h>
+#include <miscadmin.h>
+#include <nodes/makefuncs.h>
+#include <sys/epoll.h>
+#include <tcop/tcopprot.h>
+#include <utils/datum.h>
+#include <utils/lsyscache.h>
+
+#include "executor/catalog/cluster.h"
+#include "executor/catalog/distribution.h"
+#include "executor/catalog/node.h"
+#include "executor/dispatch/dtx.h"
+#include "executor/dispatch/gang.h"
+#include "executor/exec/slice.h"
+#include "executor/exec/slice_exec.h"
+#include "executor/exec/snapshots.h"
+
+static uint32 dispatch_count; /* of this session */
+
+/* ---- parameters ------------------------------------------------------------ */
+
+static TargetEntry *param_entry(int id, Oid type, Datum value, bool isnull)
+{
+	int16 length;
+	bool by_value;
+
+	get_typlenbyval(type, &length, &by_value);
+	if (!isnull && length == -1 && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+		value = PointerGetDatum(
+		        detoast_external_attr((struct varlena *)DatumGetPointer(value)));
+	return makeTargetEntry((Expr *)makeConst(type, -1, InvalidOid, length,
+	                                         isnull ? (Datum)0 : value, isnull, by_value),
+	                       (AttrNumber)id, NULL, false);
+}
+
+static List *exec_params(EState *estate, const Bitmapset *ids)
+{
+	ExprContext *context = GetPerTupleExprContext(estate);
+	List *params = NIL;
+	int id = -1;
+
+	while ((id = bms_next_member(ids, id)) >= 0) {
+		ParamExecData *param = &estate->es_param_exec_vals[id];
+		Oid type = list_nth_oid(estate->es_plannedstmt->paramExecTypes, id);
+
+		if (param->execPlan)
+			ExecSetParamPlan(param->execPlan, context);
+		if (OidIsValid(type))
+			params =
+			        lappend(params, param_entry(id, type, param->value, param->isnull));
+	}
+	return params;
+}
+
+static List *extern_params(EState *estate, const Bitmapset *ids)
+{
+	ParamListInfo list = estate->es_param_list_info;
+	List *params = NIL;
+	int id = -1;
+
+	while ((id = bms_next_member(ids, id)) >= 0) {
+		ParamExternData space, *param;
+
+		if (!list || id > list->numParams)
+			elog(ERROR, "no value for parameter %d", id);
+		param = list->paramFetch ? list->paramFetch(list, id, false, &space)
+		                         : &list->params[id - 1];
+		if (OidIsValid(param->ptype))
+			params = lappend(
+			        params, param_entry(id, param->ptype, param->value, param->isnull));
+	}
+	return params;
+}
+
+/* ---- the message ----------------------------------------------------------- */
+
+typedef struct Tree {
+	EState *estate;
+	List *slices; /* MppSlice, from the top */
+	MppDispatch dispatch;
+	Bitmapset *contents; /* segments that run slices */
+	bool writes;
+	List *exec_params;
+	List *extern_params;
+} Tree;
+
+static void fill_dispatch(Tree *tree)
+{
+	const MppCluster *cluster = mpp_cluster_get();
+	MppDispatch *d = &tree->dispatch;
+	int i;
+
+	d->query = mpp_dtx_session() << 32 | ++dispatch_count;
+	if (!pg_strong_random(d->token.bytes, sizeof(d->token.bytes)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+		                errmsg("could not generate a random token")));
+	d->segment_count = cluster->segment_count;
+	d->nodes = palloc(sizeof(char *) * (Size)(cluster->segment_count + 1));
+	d->nodes[0] = cluster->coordinator_node;
+	for (i = 0; i < cluster->segment_count; i++)
+		d->nodes[i + 1] = cluster->segments[i].node;
+	mpp_snapshot_number(tree->estate->es_snapshot, d);
+	d->instrument = tree->estate->es_instrument;
+}
+
+static bool is_of_coordinator(const MppSlice *slice)
+{
+	return list_member_int(slice->motion.senders, MPP_COORDINATOR);
+}
+
+static void look_over(Tree *tree)
+{
+	ListCell *cell, *content;
+
+	foreach(cell, tree->slices)
+	{
+		const MppSlice *slice = lfirst(cell);
+
+		tree->writes |= slice->writes;
+		foreach(content, slice->motion.senders) if (lfirst_int(content) != MPP_COORDINATOR)
+		        tree->contents = bms_add_member(tree->contents, lfirst_int(content));
+	}
+}
+
+static void put_slices(Tree *tree, StringInfo out, MppNames *names, MppTextRefs *refs)
+{
+	int count_at = out->len, count = 0;
+	uint32 wire_count;
+	ListCell *cell;
+
+	pq_sendint32(out, 0);
+	foreach(cell, tree->slices)
+	{
+		const MppSlice *slice = lfirst(cell);
+		int length_at;
+
+		if (is_of_coordinator(slice))
+			continue;
+		mpp_wire_begin_slice(out, slice->motion.number, slice->motion.senders,
+		                     slice->writes, &length_at);
+		mpp_slice_write(out, tree->estate->es_plannedstmt, slice, names, refs);
+		mpp_wire_end_slice(out, length_at);
+		count++;
+	}
+	wire_count = pg_hton32((uint32)count);
+	memcpy(out->data + count_at, &wire_count, sizeof(wire_count));
+}
+
+/* Names and parameters come first in the message, and are known last. */
+static void make_message(Tree *tree, StringInfo out)
+{
+	MppNames *names = mpp_names_create();
+	StringInfoData params, slices;
+	MppTextRefs refs = {0};
+
+	initStringInfo(out);
+	initStringInfo(&params);
+	initStringInfo(&slices);
+	put_slices(tree, &slices, names, &refs);
+	tree->exec_params = exec_params(tree->estate, refs.exec_params);
+	tree->extern_params = extern_params(tree->estate, refs.extern_params);
+	mpp_wire_put_params(&params, tree->exec_params, names);
+	mpp_wire_put_params(&params, tree->extern_params, names);
+	fill_dispatch(tree);
+	mpp_wire_put_dispatch(out, &tree->dispatch);
+	mpp_names_write(names, out);
+	appendBinaryStringInfo(out, params.data, params.len);
+	appendBinaryStringInfo(out, slices.data, slices.len);
+}
+
+/* ---- sending --------------------------------------------------------------- */
+
+/* Watch the segments' sockets besides the channels. */
+static void watch_sockets(MppRun *run)
+{
+	int max = bms_num_members(run->contents), count, i;
+	pgsocket *sockets = palloc(sizeof(pgsocket) * (Size)Max(max, 1));
+
+	run->foreign_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (run->foreign_fd < 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+		                errmsg("epoll_create1 failed: %m")));
+	count = mpp_gang_sockets(sockets, max);
+	for (i = 0; i < count; i++) {
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (epoll_ctl(run->foreign_fd, EPOLL_CTL_ADD, sockets[i], &event) < 0)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			                errmsg("epoll_ctl failed: %m")));
+	}
+	pfree(sockets);
+}
+
+/* A report came: "\x" and the number of rows written as 16 hexadecimal digits. */
+static void take_report(int content, const PGresult *result, void *ctx)
+{
+	MppRun *run = ctx;
+	const char *text = PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "";
+	char digits[17] = "";
+
+	if (strncmp(text, "\\x", 2) == 0)
+		strlcpy(digits, text + 2, sizeof(digits));
+	if (!run->counts_once || content == bms_next_member(run->contents, -1))
+		run->processed += strtou64(digits, NULL, 16);
+}
+
+static void send_message(MppRun *run, const StringInfoData *message)
+{
+	const MppParam params[] = {
+	        {mpp_gang_secret(), (int)strlen(mpp_gang_secret()), TEXTOID},
+	        {message->data, message->len, BYTEAOID},
+	};
+	int content = -1;
+
+	while ((content = bms_next_member(run->contents, content)) >= 0)
+		mpp_gang_send(content, "SELECT sluice.execute_slices($1, $2)", 2, params,
+		              take_report, run);
+	watch_sockets(run);
+}
+
+/* Rows of a replicated table are written on every segment and count once. */
+static bool counts_once(const EState *estate)
+{
+	const PlannedStmt *statement = estate->es_plannedstmt;
+	const MppDistribution *distribution;
+	const RangeTblEntry *entry;
+
+	if (statement->resultRelations == NIL)
+		return false;
+	entry = list_nth(statement->rtable, linitial_int(statement->resultRelations) - 1);
+	distribution = mpp_distribution_get(entry->relid);
+	return distribution && distribution->policy == MPP_POLICY_REPLICATED;
+}
+
+/* Slices of the coordinator, the lowest first: their rows go to slices at work. */
+static void run_own_slices(MppRun *run, const Tree *tree)
+{
+	int i;
+
+	for (i = list_length(tree->slices) - 1; i >= 0; i--) {
+		const MppSlice *slice = list_nth(tree->slices, i);
+		MppSliceInput input = {
+		        .motion = slice->scan,
+		        .snapshot = tree->estate->es_snapshot,
+		        .params = tree->estate->es_param_list_info,
+		        .exec_params = tree->exec_params,
+		        .source = tree->estate->es_sourceText,
+		};
+		ListCell *cell;
+
+		if (!is_of_coordinator(slice))
+			continue;
+		input.statement =
+		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
+		foreach(cell, input.statement->planTree->targetlist) lfirst_node(TargetEntry, cell)
+		        ->resjunk = false;
+		run->processed += mpp_slice_execute(run, &input);
+	}
+}
+
+MppRun *mpp_qd_dispatch(PlanState *motion, void (*open_receiver)(MppRun *run, void *ctx), void *ctx)
+{
+	Tree tree = {.estate = motion->state};
+	StringInfoData message;
+	MppRun *run;
+
+	tree.slices =
+	        mpp_slices_cut(tree.estate->es_plannedstmt, castNode(CustomScan, motion->plan));
+	look_over(&tree);
+	make_message(&tree, &message); /* may run InitPlans, which dispatch themselves */
+	mpp_dtx_join(tree.contents, tree.writes);
+	/* Trees run one after another: what is left of an earlier one is taken in. */
+	mpp_gang_wait(tree.contents, mpp_run_drain_all, NULL);
+	run = mpp_run_create(&tree.dispatch, MPP_COORDINATOR);
+	run->contents = bms_copy(tree.contents);
+	run->counts_once = counts_once(tree.estate);
+	open_receiver(run, ctx);
+	send_message(run, &message);
+	pfree(message.data);
+	run_own_slices(run, &tree);
+	return run;
+}
+
+void mpp_qd_finish(MppRun *run, EState *estate)
+{
+	mpp_gang_wait(run->contents, mpp_run_drain_all, NULL);
+	estate->es_processed += run->processed;
+	mpp_run_close(run);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slice_exec.c - ExecutorStart to ExecutorEnd of one slice.
+ */
+#include "executor/exec/slice_exec.h"
+
+#include <executor/executor.h>
+#include <nodes/makefuncs.h>
+#include <utils/snapmgr.h>
+
+#include "executor/exec/sender.h"
+
+/* Values that plans elsewhere have computed (InitPlans of the coordinator). */
+static void set_exec_params(EState *estate, const List *params)
+{
+	ListCell *cell;
+
+	foreach(cell, params)
+	{
+		const TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		const Const *value = castNode(Const, entry->expr);
+		ParamExecData *param = &estate->es_param_exec_vals[entry->resno];
+
+		param->execPlan = NULL;
+		param->value = value->constvalue;
+		param->isnull = value->constisnull;
+	}
+}
+
+static void start(MppRun *run, QueryDesc *query)
+{
+	MppRun *outer = mpp_run_starting;
+
+	mpp_run_starting = run;
+	PG_TRY();
+	{
+		ExecutorStart(query, 0);
+	}
+	PG_FINALLY();
+	{
+		mpp_run_starting = outer;
+	}
+	PG_END_TRY();
+}
+
+uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input)
+{
+	MppSender *sender = mpp_sender_create(run, input->motion);
+	QueryDesc *query = CreateQueryDesc(input->statement, input->source, input->snapshot,
+	                                   InvalidSnapshot, mpp_sender_dest(sender), input->params,
+	                                   NULL, run->dispatch.instrument);
+	uint64 processed;
+
+	start(run, query);
+	set_exec_params(query->estate, input->exec_params);
+	mpp_sender_set_estate(sender, query->estate);
+	ExecutorRun(query, ForwardScanDirection, 0, true);
+	mpp_sender_finish(sender);
+	ExecutorFinish(query);
+	processed = input->statement->commandType == CMD_SELECT ? 0 : query->estate->es_processed;
+	ExecutorEnd(query);
+	FreeQueryDesc(query);
+	return processed;
+}
