@@ -18,16 +18,22 @@
 #include <miscadmin.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
+#include <utils/memutils.h>
 #include <utils/rel.h>
 
 #include "executor/catalog/node.h"
 #include "executor/dispatch/commit.h"
 #include "executor/dispatch/dtx.h"
+#include "executor/dispatch/fault.h"
 #include "executor/dispatch/qe.h"
+#include "executor/dispatch/shared.h"
 
 /* How long an abort waits for a QE to end its command, and to roll back. */
 #define STOP_TIMEOUT_MS 5000
-#define END_TIMEOUT_MS  30000
+
+/* How long a commit waits for the segments to follow, before it leaves that to the
+ * recovery worker. */
+#define COMMIT_TIMEOUT_MS 30000
 
 static char gid[128]; /* of the transaction when it is two-phase; else empty */
 
@@ -103,6 +109,7 @@ static void one_phase_result(int content, const PGresult *result, void *ctx)
 {
 	qe_array[content].level = 0;
 	qe_array[content].begun = qe_array[content].writes = false;
+	qe_array[content].committing = false;
 }
 
 static void pre_commit(void)
@@ -112,19 +119,22 @@ static void pre_commit(void)
 	for (int i = 0; i < qe_count; i++) {
 		if (qe_array[i].writes)
 			writers++;
-		if (qe_array[i].lost && qe_array[i].level > 0)
-			qe_throw_lost(&qe_array[i]);
 	}
 	if (writers == 0)
 		return;
 	if (writers == 1 && !TransactionIdIsValid(GetTopTransactionIdIfAny())) {
+		mpp_fault("before_commit");
+		for (int i = 0; i < qe_count; i++)
+			qe_array[i].committing = qe_array[i].writes;
 		writers_command("COMMIT", one_phase_result);
 		return;
 	}
+	mpp_fault("before_prepare");
 	gid_make();
 	decision_write();
 	ForceSyncCommit(); /* the decision must not be lost after a segment has acted on it */
 	writers_command(psprintf("PREPARE TRANSACTION '%s'", gid), prepare_result);
+	mpp_fault("after_prepare");
 }
 
 /* ---- after it; nothing here throws ---- */
@@ -145,7 +155,7 @@ static void send_end(const char *prepared_sql, const char *sql)
 			if (qe_send(qe, QE_ITEM_COMMAND, prepared_sql, 0, NULL, finished, NULL))
 				qe_sync(qe);
 		} else if (qe->begun && qe->level > 0) {
-			if (qe_send(qe, QE_ITEM_INTERNAL, sql, 0, NULL, NULL, NULL))
+			if (qe_send(qe, QE_ITEM_END, sql, 0, NULL, NULL, NULL))
 				qe_sync(qe);
 		}
 	}
@@ -158,19 +168,34 @@ static void reset(void)
 
 		qe_forget_results(qe);
 		qe->level = qe->begin_count = 0;
-		qe->begun = qe->writes = qe->prepared = qe->lost = false;
+		qe->begun = qe->writes = qe->prepared = qe->lost = qe->committing = false;
 	}
 	gid[0] = 0;
+}
+
+/* What stays prepared is the recovery worker's. */
+static void leave_to_recovery(void)
+{
+	bool left = false;
+
+	for (int i = 0; i < qe_count; i++)
+		/* lost during PREPARE: it may have succeeded */
+		left = left || qe_array[i].prepared || (gid[0] != 0 && qe_array[i].lost);
+	if (left)
+		shared_kick();
 }
 
 static void committed(void)
 {
 	char sql[160];
 
+	if (gid[0] != 0)
+		mpp_fault("after_commit");
 	snprintf(sql, sizeof(sql), "COMMIT PREPARED '%s'", gid);
 	send_end(sql, "COMMIT");
 	if (gid[0] != 0)
-		qe_drain(END_TIMEOUT_MS);
+		qe_drain(COMMIT_TIMEOUT_MS);
+	leave_to_recovery();
 	reset();
 }
 
@@ -181,10 +206,33 @@ static void aborted(void)
 	commit_stop_commands();
 	snprintf(sql, sizeof(sql), "ROLLBACK PREPARED '%s'", gid);
 	send_end(sql, "ROLLBACK");
-	qe_drain(END_TIMEOUT_MS);
+	qe_drain(STOP_TIMEOUT_MS);
 	for (int i = 0; i < qe_count; i++)
 		qe_array[i].settings = 0; /* they may have been rolled back with it */
+	leave_to_recovery();
 	reset();
+}
+
+/* An error now would be a PANIC; the segments' part is left to the recovery worker. */
+static void without_errors(void (*end)(void))
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		end();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		for (int i = 0; i < qe_count; i++)
+			qe_close(&qe_array[i]);
+		shared_kick();
+		reset();
+	}
+	PG_END_TRY();
 }
 
 static void on_transaction(XactEvent event, void *arg)
@@ -196,10 +244,10 @@ static void on_transaction(XactEvent event, void *arg)
 		pre_commit();
 		break;
 	case XACT_EVENT_COMMIT:
-		committed();
+		without_errors(committed);
 		break;
 	case XACT_EVENT_ABORT:
-		aborted();
+		without_errors(aborted);
 		break;
 	case XACT_EVENT_PRE_PREPARE:
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -4,7 +4,7 @@
  */
 #include <postgres.h>
 
-#include <libpq/libpq-be.h>
+#include <commands/dbcommands.h>
 #include <mb/pg_wchar.h>
 #include <miscadmin.h>
 #include <storage/latch.h>
@@ -13,6 +13,9 @@
 
 #include "executor/catalog/cluster.h"
 #include "executor/dispatch/qe.h"
+
+/* Pause before a server that starts is tried again. */
+#define RETRY_MS 50
 
 int qe_connect_timeout = 30;
 
@@ -26,34 +29,62 @@ void qe_close(Qe *qe)
 	qe->item_count = qe->command_count = 0;
 	qe->flushing = qe->doomed = false;
 	qe->settings = 0;
-	qe->cancel_key = qe->pid = 0;
+	qe->cancel_key = 0;
 	qe_wait_changed();
 }
 
-static void qe_start(Qe *qe, const MppSegment *segment)
-{
-	char port[16];
-	char options[256];
-	const char *keywords[] = {
-	        "host", "port", "dbname", "user", "options", "application_name", "client_encoding",
-	        NULL};
-	const char *values[] = {segment->address,          port,    MyProcPort->database_name,
-	                        MyProcPort->user_name,     options, "sluice",
-	                        GetDatabaseEncodingName(), NULL};
+enum { OPTION_COUNT = 8 };
 
-	snprintf(qe->name, sizeof(qe->name), "segment %d (%s:%d)", segment->content,
-	         segment->address, segment->port);
-	snprintf(port, sizeof(port), "%d", segment->port);
+typedef struct Options {
+	const char *keywords[OPTION_COUNT + 1];
+	const char *values[OPTION_COUNT + 1];
+	char port[16];
+	char settings[256];
+} Options;
+
+static void options_make(Options *options, const MppSegment *segment)
+{
+	snprintf(options->port, sizeof(options->port), "%d", segment->port);
 	/* The QD keeps the time; a QE only notices when its QD is gone. */
-	snprintf(options, sizeof(options),
+	snprintf(options->settings, sizeof(options->settings),
 	         "-c sluice.session_role=execute -c sluice.session_secret=%s"
 	         " -c statement_timeout=0 -c idle_session_timeout=0"
 	         " -c idle_in_transaction_session_timeout=0"
 	         " -c client_connection_check_interval=1000",
 	         mpp_gang_secret());
-	qe->conn = PQconnectStartParams(keywords, values, 0);
+	memcpy(options->keywords,
+	       ((const char *[]){"host", "port", "dbname", "user", "options", "application_name",
+	                         "client_encoding", "connect_timeout", NULL}),
+	       sizeof(options->keywords));
+	memcpy(options->values,
+	       ((const char *[]){segment->address, options->port, get_database_name(MyDatabaseId),
+	                         GetUserNameFromId(GetAuthenticatedUserId(), false),
+	                         options->settings, "sluice", GetDatabaseEncodingName(), "2",
+	                         NULL}),
+	       sizeof(options->values));
+}
+
+static void qe_start(Qe *qe, const MppSegment *segment)
+{
+	Options options;
+
+	snprintf(qe->name, sizeof(qe->name), "segment %d (%s:%d)", segment->content,
+	         segment->address, segment->port);
+	options_make(&options, segment);
+	qe->conn = PQconnectStartParams(options.keywords, options.values, 0);
 	if (qe->conn == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+/* Whether the server is there and only cannot take connections yet: it starts, or
+ * recovers from the crash of a process. libpq keeps the SQLSTATE to itself, but
+ * has a call that looks at it. */
+static bool server_is_starting(const MppSegment *segment)
+{
+	Options options;
+
+	options_make(&options, segment);
+	return PQpingParams(options.keywords, options.values, 0) == PQPING_REJECT;
 }
 
 static void connect_throw(Qe *qe)
@@ -67,24 +98,18 @@ static void connect_throw(Qe *qe)
 	         errmsg("could not connect to %s", qe->name), errdetail_internal("%s", detail)));
 }
 
-/* Whether it is open now. */
-static bool connect_step(Qe *qe, PostgresPollingStatusType *polling)
+static void connect_ready(Qe *qe)
 {
-	*polling = PQconnectPoll(qe->conn);
-	if (*polling == PGRES_POLLING_FAILED)
-		connect_throw(qe);
-	if (*polling != PGRES_POLLING_OK)
-		return false;
 	if (PQsetnonblocking(qe->conn, 1) != 0 || PQenterPipelineMode(qe->conn) != 1)
 		connect_throw(qe);
 	PQsetNoticeReceiver(qe->conn, qe_notice, qe);
 	qe->pid = PQbackendPID(qe->conn);
 	qe->lost = qe->broken = qe->doomed = false;
-	return true;
 }
 
 typedef struct Waiting {
 	Qe *qe;
+	const MppSegment *segment;
 	PostgresPollingStatusType polling;
 	bool ready;
 } Waiting;
@@ -99,11 +124,16 @@ static void connect_sleep(Waiting *waiting, int count, TimestampTz deadline)
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (int i = 0; i < count; i++)
-		AddWaitEventToSet(set,
-		                  waiting[i].polling == PGRES_POLLING_READING ? WL_SOCKET_READABLE
-		                                                              : WL_SOCKET_WRITEABLE,
-		                  PQsocket(waiting[i].qe->conn), NULL, &waiting[i]);
+	for (int i = 0; i < count; i++) {
+		if (PQsocket(waiting[i].qe->conn) < 0)
+			timeout_ms = 0; /* it has failed already */
+		else
+			AddWaitEventToSet(set,
+			                  waiting[i].polling == PGRES_POLLING_READING
+			                          ? WL_SOCKET_READABLE
+			                          : WL_SOCKET_WRITEABLE,
+			                  PQsocket(waiting[i].qe->conn), NULL, &waiting[i]);
+	}
 	event_count =
 	        WaitEventSetWait(set, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
 	for (int i = 0; i < event_count; i++)
@@ -119,6 +149,29 @@ static void connect_sleep(Waiting *waiting, int count, TimestampTz deadline)
 		                errhint("See sluice.segment_connect_timeout.")));
 }
 
+/* Whether it is open now. */
+static bool connect_step(Waiting *waiting, TimestampTz deadline)
+{
+	Qe *qe = waiting->qe;
+
+	waiting->polling = PQconnectPoll(qe->conn);
+	if (waiting->polling == PGRES_POLLING_OK) {
+		connect_ready(qe);
+		return true;
+	}
+	if (waiting->polling != PGRES_POLLING_FAILED)
+		return false;
+	if (GetCurrentTimestamp() >= deadline || !server_is_starting(waiting->segment))
+		connect_throw(qe);
+	PQfinish(qe->conn);
+	qe->conn = NULL;
+	(void)WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
+	CHECK_FOR_INTERRUPTS();
+	qe_start(qe, waiting->segment);
+	waiting->polling = PGRES_POLLING_WRITING;
+	return false;
+}
+
 static void connect_all(Waiting *waiting, int count)
 {
 	TimestampTz deadline =
@@ -130,10 +183,18 @@ static void connect_all(Waiting *waiting, int count)
 			if (!waiting[i].ready)
 				continue;
 			waiting[i].ready = false;
-			if (connect_step(waiting[i].qe, &waiting[i].polling))
+			if (connect_step(&waiting[i], deadline))
 				waiting[i] = waiting[--count];
 		}
 	}
+}
+
+static void close_half_open(Qe *qe)
+{
+	if (qe->conn == NULL || PQpipelineStatus(qe->conn) != PQ_PIPELINE_OFF)
+		return;
+	PQfinish(qe->conn);
+	qe->conn = NULL;
 }
 
 void qe_connect(const Bitmapset *contents)
@@ -151,9 +212,10 @@ void qe_connect(const Bitmapset *contents)
 			if (qe->conn != NULL)
 				continue;
 			qe_start(qe, &cluster->segments[content]);
-			if (PQstatus(qe->conn) == CONNECTION_BAD)
-				connect_throw(qe);
-			waiting[count++] = (Waiting){.qe = qe, .polling = PGRES_POLLING_WRITING};
+			waiting[count++] = (Waiting){.qe = qe,
+			                             .segment = &cluster->segments[content],
+			                             .polling = PGRES_POLLING_WRITING,
+			                             .ready = PQsocket(qe->conn) < 0};
 		}
 		connect_all(waiting, count);
 	}
@@ -161,10 +223,7 @@ void qe_connect(const Bitmapset *contents)
 	{
 		content = -1;
 		while ((content = bms_next_member(contents, content)) >= 0)
-			if (qe_array[content].pid == 0 && qe_array[content].conn != NULL) {
-				PQfinish(qe_array[content].conn);
-				qe_array[content].conn = NULL;
-			}
+			close_half_open(&qe_array[content]);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

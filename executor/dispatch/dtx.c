@@ -6,7 +6,6 @@
 #include <postgres.h>
 
 #include <access/xact.h>
-#include <common/hashfn.h>
 #include <miscadmin.h>
 
 #include "executor/catalog/node.h"
@@ -26,12 +25,6 @@ uint64 mpp_dtx_new_statement(void)
 	return ++statement_number;
 }
 
-uint64 mpp_dtx_session(void)
-{
-	return hash_combine64(hash_bytes_uint32((uint32)MyProcPid), (uint64)MyStartTimestamp) &
-	       0xffffffff;
-}
-
 static void begin_push(Qe *qe, const char *format, int number)
 {
 	if (qe->begin_count == QE_BEGIN_MAX)
@@ -40,13 +33,14 @@ static void begin_push(Qe *qe, const char *format, int number)
 	snprintf(qe->begin[qe->begin_count++], sizeof(qe->begin[0]), format, number);
 }
 
+/* A segment cannot tell whether transactions are serializable across the cluster;
+ * like Greenplum, the most it gives is repeatable read. */
 static void begin_transaction(Qe *qe)
 {
-	static const char *const levels[] = {"READ UNCOMMITTED", "READ COMMITTED",
-	                                     "REPEATABLE READ", "SERIALIZABLE"};
 
 	snprintf(qe->begin[qe->begin_count++], sizeof(qe->begin[0]),
-	         "START TRANSACTION ISOLATION LEVEL %s, READ %s, %s", levels[XactIsoLevel],
+	         "START TRANSACTION ISOLATION LEVEL %s, READ %s, %s",
+	         IsolationUsesXactSnapshot() ? "REPEATABLE READ" : "READ COMMITTED",
 	         XactReadOnly ? "ONLY" : "WRITE", XactDeferrable ? "DEFERRABLE" : "NOT DEFERRABLE");
 	qe->level = 1;
 }

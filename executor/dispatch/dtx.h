@@ -29,7 +29,8 @@ extern void mpp_dtx_join_single_read(int content);
 extern uint64 mpp_dtx_statement(void);
 extern uint64 mpp_dtx_new_statement(void);
 
-/* Cluster-wide unique for the life of the cluster: number of this QD session. */
+/* Number of this QD session, of 32 bits. No other session that could still be
+ * known to a segment has it. */
 extern uint64 mpp_dtx_session(void);
 
 #endif

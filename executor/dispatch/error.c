@@ -130,7 +130,7 @@ void qe_notice(void *arg, const PGresult *result)
 	Notice **end = &notices;
 	Notice *notice;
 
-	if (qe->quiet && level != WARNING)
+	if (qe_is_ending(qe) || (qe->quiet && level != WARNING))
 		return;
 	notice = calloc(1, sizeof(*notice));
 	if (notice == NULL)

@@ -5,8 +5,6 @@
  */
 #include <postgres.h>
 
-#include <common/string.h>
-#include <fmgr.h>
 #include <miscadmin.h>
 #include <utils/builtins.h>
 #include <utils/memutils.h>
@@ -16,11 +14,12 @@
 #include "executor/catalog/node.h"
 #include "executor/dispatch/dtx.h"
 #include "executor/dispatch/qe.h"
+#include "executor/function.h"
 
 /* How long an error that may be an echo is held back for its cause. */
 #define ECHO_WAIT_MS 1000
 
-PGDLLEXPORT Datum mpp_run_on_segments(PG_FUNCTION_ARGS);
+MPP_FUNCTION(mpp_run_on_segments);
 
 Qe *qe_array;
 int qe_count;
@@ -143,7 +142,6 @@ static void gang_take(void)
 	for (int i = 0; i < qe_count; i++)
 		if (qe_array[i].item_count > 0)
 			qe_take(&qe_array[i]);
-	qe_notices_flush();
 }
 
 void mpp_gang_progress(void)
@@ -151,6 +149,7 @@ void mpp_gang_progress(void)
 	Qe *failed;
 
 	gang_take();
+	qe_notices_flush();
 	failed = gang_failure(false);
 	if (failed != NULL)
 		gang_throw(failed);
@@ -232,6 +231,7 @@ uint64 mpp_gang_command(const Bitmapset *contents, const char *sql, bool writes)
 	content = -1;
 	while ((content = bms_next_member(contents, content)) >= 0)
 		qe_array[content].quiet = false;
+	qe_notices_flush();
 	failed = gang_failure(true);
 	if (failed != NULL)
 		gang_throw(failed);
@@ -243,7 +243,6 @@ void mpp_gang_cancel(void)
 	qe_cancel(2000);
 }
 
-PG_FUNCTION_INFO_V1(mpp_run_on_segments);
 Datum mpp_run_on_segments(PG_FUNCTION_ARGS)
 {
 	char *command = text_to_cstring(PG_GETARG_TEXT_PP(0));

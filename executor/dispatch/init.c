@@ -7,7 +7,10 @@
 #include <utils/guc.h>
 
 #include "executor/dispatch/commit.h"
+#include "executor/dispatch/fault.h"
 #include "executor/dispatch/qe.h"
+#include "executor/dispatch/recovery.h"
+#include "executor/dispatch/shared.h"
 #include "executor/parts.h"
 
 char *mpp_session_secret;
@@ -22,6 +25,9 @@ void mpp_dispatch_init(void)
 	        NULL, &mpp_session_secret, "", PGC_BACKEND,
 	        GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
 	        NULL, NULL, NULL);
+	shared_init();
+	mpp_fault_init();
 	commit_init();
 	dtx_init();
+	recovery_init();
 }

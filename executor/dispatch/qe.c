@@ -139,10 +139,15 @@ static void qe_result(Qe *qe, PGresult *result)
 			item->result(qe->content, result, item->ctx);
 		break;
 	default:
+		if (item->kind == QE_ITEM_END)
+			break;
 		if (item->kind != QE_ITEM_COMMAND)
 			qe->doomed = true;
 		if (item->kind == QE_ITEM_SETTINGS)
 			qe->settings = 0;
+		/* libpq's own error about a lost connection has no SQLSTATE. */
+		if (PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL)
+			break;
 		qe_keep_error(qe, result);
 		return;
 	}
@@ -177,6 +182,12 @@ void qe_take(Qe *qe)
 		qe->broken = qe->error == NULL;
 		qe_close(qe);
 	}
+}
+
+/* Whether notices that arrive now interest nobody. */
+bool qe_is_ending(const Qe *qe)
+{
+	return qe->item_count > 0 && qe->items[qe->item_first].kind == QE_ITEM_END;
 }
 
 /* Nobody waits for what is in flight any more; it is still to be taken. */

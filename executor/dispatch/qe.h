@@ -18,6 +18,7 @@
 typedef enum QeItemKind {
 	QE_ITEM_SETTINGS = 1, /* reply to settings.c */
 	QE_ITEM_INTERNAL,     /* of the transaction; a failure loses the connection */
+	QE_ITEM_END,          /* of the transaction; nobody can do anything about a failure */
 	QE_ITEM_COMMAND,      /* somebody waits for its result */
 	QE_ITEM_SYNC,         /* end of a pipeline */
 } QeItemKind;
@@ -47,13 +48,14 @@ typedef struct Qe {
 	uint64 settings;              /* fingerprint of what it was told; 0: unknown */
 	char begin[QE_BEGIN_MAX][96]; /* statements to send in front of the next command */
 	int begin_count;
-	int level;     /* nest level of the QD's transaction that it has reached; 0: none */
-	bool begun;    /* BEGIN was sent */
-	bool writes;   /* in this transaction */
-	bool prepared; /* PREPARE TRANSACTION succeeded there */
-	bool lost;     /* its transaction went with the connection */
-	bool broken;   /* the connection went while somebody waited for a result */
-	bool doomed;   /* to be closed when its results are taken: its state is unknown */
+	int level;       /* nest level of the QD's transaction that it has reached; 0: none */
+	bool begun;      /* BEGIN was sent */
+	bool writes;     /* in this transaction */
+	bool prepared;   /* PREPARE TRANSACTION succeeded there */
+	bool committing; /* COMMIT was sent, so that a loss leaves the outcome open */
+	bool lost;       /* its transaction went with the connection */
+	bool broken;     /* the connection went while somebody waited for a result */
+	bool doomed;     /* to be closed when its results are taken: its state is unknown */
 	char lost_message[256];
 
 	PGresult *error; /* first of the commands in flight */
@@ -77,6 +79,7 @@ extern bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count,
 extern bool qe_send_begin(Qe *qe);
 extern bool qe_sync(Qe *qe);
 extern void qe_take(Qe *qe);
+extern bool qe_is_ending(const Qe *qe);
 extern void qe_forget_results(Qe *qe);
 
 /* ---- qe_wait.c ---- */

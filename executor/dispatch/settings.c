@@ -23,8 +23,9 @@
 
 #include "executor/catalog/node.h"
 #include "executor/dispatch/qe.h"
+#include "executor/function.h"
 
-PGDLLEXPORT Datum mpp_qe_settings(PG_FUNCTION_ARGS);
+MPP_FUNCTION(mpp_qe_settings);
 
 /* Of the QD's own connection, its transaction, or its clock. */
 static const char *const settings_local[] = {
@@ -248,7 +249,6 @@ static void settings_apply(ArrayType *array)
 		                PGC_S_SESSION);
 }
 
-PG_FUNCTION_INFO_V1(mpp_qe_settings);
 Datum mpp_qe_settings(PG_FUNCTION_ARGS)
 {
 	Oid session;
