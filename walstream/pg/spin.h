@@ -14,7 +14,7 @@
 
 /* One per kind of wait: those for an answer and those for work differ. */
 struct spin {
-	uint64_t average_ns; /* of the last waits, each counted up to SPIN_WAIT_NS_MAX */
+	uint64_t average_ns; /* of the last waits, each counted up to a millisecond */
 	uint64_t start_ns;   /* of this wait */
 	uint64_t spins;      /* waits that ended while spinning */
 	uint64_t sleeps;     /* the others */
@@ -23,8 +23,12 @@ struct spin {
 	bool spinning;
 };
 
-/* A wait begins. Returns until when to spin: now_ns, for not at all. */
-uint64_t spin_begin(struct spin *spin, uint64_t limit_ns, uint64_t now_ns);
+/* Whether there is more work than cores, as of now_ns. */
+typedef bool spin_crowded(uint64_t now_ns);
+
+/* A wait begins. Returns until when to spin: now_ns, for not at all. crowded is asked
+ * only when everything else speaks for spinning. */
+uint64_t spin_begin(struct spin *spin, uint64_t limit_ns, uint64_t now_ns, spin_crowded *crowded);
 
 /* It was not news that ended the spinning; the wait goes on asleep. */
 void spin_over(struct spin *spin);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1u /* WALPG_VERSION; this file knows no PostgreSQL header */
-
 void terms_wish_write(const struct terms_wish *wish, char *ret_text)
 {
 	snprintf(ret_text, TERMS_TEXT_BYTES, "%u:%" PRIu64 ":%s", wish->version, wish->cluster,
@@ -69,7 +67,7 @@ bool terms_wish_read(const char *text, struct terms_wish *ret_wish)
 	memset(ret_wish, 0, sizeof(*ret_wish));
 	if (!version_read(&text, ':', &ret_wish->version))
 		return false;
-	if (ret_wish->version != VERSION)
+	if (ret_wish->version != TERMS_VERSION)
 		return true;
 	return number_read(&text, 10, ':', &ret_wish->cluster) && node_read(text, ret_wish->node);
 }
@@ -99,7 +97,7 @@ bool terms_offer_read(const char *text, struct terms_offer *ret_offer)
 	text += 3;
 	if (!version_read(&text, ' ', &ret_offer->version))
 		return false;
-	if (ret_offer->version != VERSION)
+	if (ret_offer->version != TERMS_VERSION)
 		return true;
 	return number_read(&text, 16, ' ', &ret_offer->stream) &&
 	       token_read(&text, &ret_offer->token) && node_read(text, ret_offer->node);

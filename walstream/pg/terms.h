@@ -7,7 +7,7 @@
  *   primary -> standby  its offer, shown by a setting:  ok 1 STREAM TOKEN NODE
  *                       or why not:                     no REASON
  *
- * The number is WALPG_VERSION. STREAM and TOKEN are hexadecimal. NODE is the name of
+ * The number is TERMS_VERSION. STREAM and TOKEN are hexadecimal. NODE is the name of
  * the agent's node, at the end because it may be any printable text.
  */
 #ifndef WALSTREAM_PG_TERMS_H
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TERMS_VERSION    1u
 #define TERMS_NODE_BYTES 64u  /* with its NUL */
 #define TERMS_TEXT_BYTES 256u /* largest text here with its NUL */
 

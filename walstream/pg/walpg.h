@@ -10,9 +10,6 @@
 #include <port/atomics.h>
 #include <storage/spin.h>
 
-/* Spoken between the modules of two servers; see terms.h. */
-#define WALPG_VERSION 1u
-
 enum walpg_mode { WALPG_OFF, WALPG_PREFER, WALPG_REQUIRE };
 
 /* Custom settings, as the process knows them now. */

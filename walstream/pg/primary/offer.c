@@ -103,7 +103,7 @@ static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_of
 	options.end_lsn = end_of_log(&timeline);
 	options.timeline = timeline;
 	history_read(timeline);
-	ret_offer->version = WALPG_VERSION;
+	ret_offer->version = TERMS_VERSION;
 	strlcpy(ret_offer->node, slu_endpoint_node(endpoint), sizeof(ret_offer->node));
 	if (!pg_strong_random(&ret_offer->stream, sizeof(ret_offer->stream)) ||
 	    !pg_strong_random(&ret_offer->token, sizeof(ret_offer->token)))
@@ -124,10 +124,10 @@ static bool wish_read(struct terms_wish *ret_wish, const char **ret_refusal)
 		return false;
 	if (!terms_wish_read(walpg_wish, ret_wish))
 		*ret_refusal = refuse("the standby gave no valid sluice.walstream_standby");
-	else if (ret_wish->version != WALPG_VERSION) {
+	else if (ret_wish->version != TERMS_VERSION) {
 		snprintf(reason, sizeof(reason),
 		         "the standby's module speaks version %u, the primary's version %u",
-		         ret_wish->version, WALPG_VERSION);
+		         ret_wish->version, TERMS_VERSION);
 		*ret_refusal = refuse(reason);
 	} else if (walpg_module.settings->mode == WALPG_OFF)
 		*ret_refusal = refuse("sluice.walstream is off on the primary");

@@ -25,6 +25,7 @@
 #include <utils/memutils.h>
 
 #include "walstream/pg/attach.h"
+#include "walstream/pg/crowd.h"
 #include "walstream/pg/primary/primary.h"
 #include "walstream/pg/spin.h"
 
@@ -317,7 +318,7 @@ static void wait_busily(void)
 		waiting =
 		        status->positions.flush_lsn < status->sent_lsn ? &answer_spin : &work_spin;
 		waiting_since = progress();
-		if (!look_until(spin_begin(waiting, limit_ns, now_ns), now_ns)) {
+		if (!look_until(spin_begin(waiting, limit_ns, now_ns, crowd_is_here), now_ns)) {
 			spin_over(waiting);
 			return;
 		}

@@ -42,7 +42,7 @@ static void options_append(StringInfo options, const char *value)
 
 char *negotiate_conninfo(const char *conninfo)
 {
-	struct terms_wish wish = {.version = WALPG_VERSION, .cluster = standby.cluster};
+	struct terms_wish wish = {.version = TERMS_VERSION, .cluster = standby.cluster};
 	PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
 	char text[TERMS_TEXT_BYTES];
 	StringInfoData wished, options;
@@ -142,10 +142,10 @@ static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *
 		strlcpy(ret_reason, refusal, WALPG_REASON_BYTES);
 	else if (!terms_offer_read(answer, ret_offer))
 		strlcpy(ret_reason, "the primary's offer is not understood", WALPG_REASON_BYTES);
-	else if (ret_offer->version != WALPG_VERSION)
+	else if (ret_offer->version != TERMS_VERSION)
 		snprintf(ret_reason, WALPG_REASON_BYTES,
 		         "the primary's module speaks version %u, the standby's version %u",
-		         ret_offer->version, WALPG_VERSION);
+		         ret_offer->version, TERMS_VERSION);
 	else
 		return true;
 	return false;

@@ -21,6 +21,7 @@
 #include <utils/memutils.h>
 #include <utils/timestamp.h>
 
+#include "walstream/pg/crowd.h"
 #include "walstream/pg/spin.h"
 #include "walstream/pg/standby/standby.h"
 
@@ -75,10 +76,6 @@ static void watch(int fd)
 
 void receive_begin(void)
 {
-	bool over = receive.socket_over;
-
-	Assert(!over);
-	(void)over;
 	receive.batch_ns = BATCH_NS_MIN;
 	receive.watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	receive.ready_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -264,7 +261,8 @@ static int next_busily(struct slu_wal_chunk *ret_chunk, uint64_t now_ns)
 	if (receive.waiting || receive.idle)
 		return SLU_AGAIN; /* that was done */
 	receive.waiting = true;
-	end_ns = spin_begin(&receive.spin, (uint64_t)module->settings->spin_us * 1000, now_ns);
+	end_ns = spin_begin(&receive.spin, (uint64_t)module->settings->spin_us * 1000, now_ns,
+	                    crowd_is_here);
 	while (now_ns < end_ns && r == SLU_AGAIN && !has_ping() && !MyLatch->is_set) {
 		spin_relax();
 		now_ns = slu_now_ns();
