@@ -4,6 +4,7 @@
  * named by its first argument.
  */
 #include "cluster/control.h"
+#include "cluster/drift.h"
 #include "cluster/init.h"
 #include "cluster/psql.h"
 #include "cluster/settings.h"
@@ -28,6 +29,7 @@ static const struct command commands[] = {
         {"reload", reload_main, "make all servers read their configuration again"},
         {"state", state_main, "show which agents and servers run"},
         {"config", config_main, "show or change a setting on all servers"},
+        {"check", check_main, "compare the catalogs of all servers"},
         {"psql", psql_main, "psql on the coordinator"},
         {"top", top_main, "show what happens in the arena of this host"},
 };
