@@ -9,6 +9,8 @@
 #include <access/timeline.h>
 #include <access/xlog.h>
 #include <access/xlogrecovery.h>
+#include <libpq/hba.h>
+#include <libpq/libpq-be.h>
 #include <miscadmin.h>
 #include <nodes/pg_list.h>
 #include <pgstat.h>
@@ -86,12 +88,11 @@ static void history_read(TimeLineID timeline)
 
 static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_offer)
 {
-	bool same_host = strcmp(wish->node, slu_endpoint_node(endpoint)) == 0;
 	TimeLineID timeline;
 	struct slu_walsender_options options = {
 	        .stream = {.cluster = wish->cluster,
 	                   .destination = 1,
-	                   .peer = same_host ? NULL : wish->node,
+	                   .peer = wish->node,
 	                   .rendezvous_timeout_ns = RENDEZVOUS_NS},
 	        .source = {.read = stream_read, .timeline = timeline_end},
 	        .system_id = GetSystemIdentifier(),
@@ -111,6 +112,15 @@ static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_of
 	options.stream.stream = ret_offer->stream;
 	options.stream.token = ret_offer->token;
 	return slu_walsender_open(endpoint, &options, slu_now_ns(), &sender);
+}
+
+/* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
+static bool encryption_is_demanded(const struct terms_wish *wish)
+{
+	const HbaLine *hba = MyProcPort->hba;
+
+	return hba && (hba->conntype == ctHostSSL || hba->conntype == ctHostGSS) &&
+	       pg_strcasecmp(wish->node, slu_endpoint_node(endpoint)) != 0;
 }
 
 /* Whether this process serves a standby that has wished for a stream; a refusal if the
@@ -155,6 +165,9 @@ const char *offer_show(void)
 		return refuse(psprintf("the standby's cluster id is " UINT64_FORMAT
 		                       ", the primary's " UINT64_FORMAT,
 		                       wish.cluster, cluster));
+	if (encryption_is_demanded(&wish))
+		return refuse("pg_hba.conf of the primary demands an encrypted connection, and WAL "
+		              "between hosts would not be");
 	r = sender_open(&wish, &offer);
 	if (r == -EMSGSIZE)
 		return refuse("the frames of the agent's arena are too small for a page of WAL");

@@ -134,6 +134,31 @@ static void decline(void)
 
 /* ---- the stream ------------------------------------------------------------------ */
 
+static bool option_demands(const PQconninfoOption *option)
+{
+	if (!option->val)
+		return false;
+	if (strcmp(option->keyword, "gssencmode") == 0)
+		return strcmp(option->val, "require") == 0;
+	return strcmp(option->keyword, "sslmode") == 0 &&
+	       (strcmp(option->val, "require") == 0 || strncmp(option->val, "verify-", 7) == 0);
+}
+
+/* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
+static bool encryption_is_demanded(const struct terms_offer *offer)
+{
+	PQconninfoOption *options;
+	bool demanded = false;
+
+	if (pg_strcasecmp(offer->node, slu_endpoint_node(standby.endpoint)) == 0)
+		return false;
+	options = PQconninfo(standby.libpq);
+	for (PQconninfoOption *option = options; option && option->keyword; option++)
+		demanded |= option_demands(option);
+	PQconninfoFree(options);
+	return demanded;
+}
+
 static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *ret_reason)
 {
 	const char *refusal = terms_refusal(answer);
@@ -146,6 +171,11 @@ static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *
 		snprintf(ret_reason, WALPG_REASON_BYTES,
 		         "the primary's module speaks version %u, the standby's version %u",
 		         ret_offer->version, TERMS_VERSION);
+	else if (encryption_is_demanded(ret_offer))
+		strlcpy(ret_reason,
+		        "primary_conninfo demands an encrypted connection, and WAL between hosts "
+		        "would not be",
+		        WALPG_REASON_BYTES);
 	else
 		return true;
 	return false;
@@ -154,13 +184,12 @@ static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *
 static bool receiver_open(const struct terms_offer *offer, const WalRcvStreamOptions *stream,
                           char *ret_reason)
 {
-	bool same_host = strcmp(offer->node, slu_endpoint_node(standby.endpoint)) == 0;
 	struct slu_walreceiver_options options = {
 	        .stream = {.cluster = standby.cluster,
 	                   .stream = offer->stream,
 	                   .destination = 1,
 	                   .token = offer->token,
-	                   .peer = same_host ? NULL : offer->node,
+	                   .peer = offer->node,
 	                   .rendezvous_timeout_ns = RENDEZVOUS_NS},
 	        .name = standby.name,
 	        .system_id = GetSystemIdentifier(),
@@ -233,9 +262,10 @@ bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason)
 	char *answer = say("sluice.walstream_offer", ret_reason);
 	struct terms_offer offer;
 
-	if (!answer || !offer_read(answer, &offer, ret_reason))
+	if (!answer)
 		return false;
-	if (receiver_open(&offer, options, ret_reason) && accepted(ret_reason)) {
+	if (offer_read(answer, &offer, ret_reason) && receiver_open(&offer, options, ret_reason) &&
+	    accepted(ret_reason)) {
 		const char *node = offer.node;
 		bool remote = slu_walreceiver_status(standby.receiver)->remote;
 		struct walpg_stat *stat = standby_stat();
