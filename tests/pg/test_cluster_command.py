@@ -88,6 +88,21 @@ class ClusterCommand(ClusterCase):
         self.assertEqual(self.cluster.sluice("psql", "-d", directory, "-c", "1", "--", "-XAtc",
                                              "show sluice.content").strip(), "1")
 
+    def test_check_finds_what_a_segment_knows_otherwise(self):
+        directory = self.cluster.directory
+        self.cluster.execute("create table known (a int primary key) with (distributed_by = 'a')")
+        self.assertIn("agree", self.cluster.sluice("check", "-d", directory))
+        self.cluster.execute("alter table known add column b int", content=1)
+        self.cluster.execute("create table unknown (a int)", content=0)
+        output = self.cluster.sluice("check", "-d", directory, check=False)
+        self.assertIn("segment 1, database postgres: table public.known: is another", output)
+        self.assertIn("segment 0, database postgres: table public.unknown: is not on the coordinator",
+                      output)
+        differences = json.loads(self.cluster.sluice("check", "-d", directory, "--json", check=False))
+        self.assertEqual({row["content"] for row in differences}, {0, 1})
+        self.cluster.execute("alter table known drop column b", content=1)
+        self.cluster.execute("drop table unknown", content=0)
+
     def test_bad_usage_is_refused_with_status_2(self):
         for arguments in (["stop", "-m", "gently"], ["config"], ["init"], ["nothing"],
                           ["state", "--unknown"], ["init", "-d", "x", "-n", "0"]):
