@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * insert.c - INSERT: the ModifyTable that core has put on the coordinator's rows
- * moves to the segments, and the rows to it.
+ * moves to the segments, and the rows to it. Rows that are on segments already, and
+ * need nothing of the coordinator, go from there, or stay.
  */
-#include "executor/plan/plan.h"
+#include "executor/plan/upper.h"
 
 #include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
 #include <optimizer/cost.h>
 #include <optimizer/optimizer.h>
 #include <optimizer/pathnode.h>
 #include <optimizer/paths.h>
+#include <optimizer/tlist.h>
 #include <parser/parsetree.h>
 #include <utils/lsyscache.h>
 
 #include "executor/catalog/distribution.h"
 #include "executor/catalog/node.h"
+
+typedef struct Insertion {
+	PlannerInfo *root;
+	RelOptInfo *final_rel;
+	const MppDistribution *distribution;
+	List *columns;         /* distribution key, as columns of the rows from 1 */
+	ModifyTablePath *core; /* what core would do */
+} Insertion;
 
 static List *key_columns(Oid relid, const MppDistribution *distribution)
 {
@@ -30,45 +41,156 @@ static List *key_columns(Oid relid, const MppDistribution *distribution)
 	return columns;
 }
 
-/* The rows, from the coordinator, to where the table wants them. */
-static Path *move_rows(Path *subpath, const MppDistribution *distribution, List *columns)
+/* ---- the rows' way ---- */
+
+static Path *move_rows(const Insertion *insertion, Path *subpath, List *senders, double rows)
 {
 	MppMotionKind kind = MPP_MOTION_REDISTRIBUTE;
 	CustomPath *motion;
 
-	if (distribution->policy == MPP_POLICY_RANDOM)
+	if (insertion->distribution->policy == MPP_POLICY_RANDOM)
 		kind = MPP_MOTION_RANDOM;
-	else if (distribution->policy == MPP_POLICY_REPLICATED)
+	else if (insertion->distribution->policy == MPP_POLICY_REPLICATED)
 		kind = MPP_MOTION_BROADCAST;
-	motion = mpp_motion_path(subpath->parent, subpath, kind, list_make1_int(MPP_COORDINATOR),
-	                         mpp_all_segments(), subpath->rows);
+	motion = mpp_motion_path(subpath->parent, subpath, kind, senders, mpp_all_segments(), rows);
 	if (kind == MPP_MOTION_REDISTRIBUTE)
-		mpp_motion_path_key_columns(motion, columns);
+		mpp_motion_path_key_columns(motion, insertion->columns);
 	return &motion->path;
+}
+
+/* Whether a row's place by the locus is its place in the table. */
+static bool hashed_alike(const Insertion *insertion, const MppLocus *locus)
+{
+	const MppDistribution *distribution = insertion->distribution;
+	ListCell *lc;
+	int i = 0;
+
+	if (locus->kind != MPP_LOCUS_HASHED || list_length(locus->keys) != distribution->key_count)
+		return false;
+	foreach(lc, locus->keys)
+	{
+		const MppLocusKey *key = lfirst(lc);
+		TargetEntry *tle = list_nth_node(TargetEntry, insertion->root->processed_tlist,
+		                                 distribution->keys[i] - 1);
+
+		if (key->opfamily != distribution->opfamilies[i] ||
+		    mpp_hash_family(tle->expr) != key->opfamily ||
+		    !mpp_same_collation_hash(key->collation, distribution->collations[i]) ||
+		    !mpp_same_value(insertion->root, key->expr, tle->expr))
+			return false;
+		i++;
+	}
+	return true;
+}
+
+static bool stays(const Insertion *insertion, const MppLocus *locus)
+{
+	switch (insertion->distribution->policy) {
+	case MPP_POLICY_REPLICATED:
+		return locus->kind == MPP_LOCUS_REPLICATED;
+	case MPP_POLICY_RANDOM:
+		return mpp_locus_partitioned(locus) && locus->single == MPP_NOT_SINGLE;
+	case MPP_POLICY_HASH:
+		return hashed_alike(insertion, locus);
+	}
+	return false;
+}
+
+/* ---- the insertion ---- */
+
+/* A RETURNING list segments may not compute: they return what it is made of. */
+static List *returning_vars(List *returning)
+{
+	List *vars = NIL;
+	List *tlist = NIL;
+	ListCell *lc;
+
+	foreach(lc, pull_var_clause((Node *)returning, PVC_RECURSE_PLACEHOLDERS)) vars =
+	        list_append_unique(vars, lfirst(lc));
+	foreach(lc, vars) tlist =
+	        lappend(tlist, makeTargetEntry(lfirst(lc), list_length(tlist) + 1, NULL, false));
+	/* The number of rows counts, too. */
+	if (tlist == NIL)
+		tlist = list_make1(
+		        makeTargetEntry((Expr *)makeBoolConst(true, false), 1, NULL, false));
+	return tlist;
+}
+
+static void add_insertion(const Insertion *insertion, Path *rows, const MppLocus *place)
+{
+	PlannerInfo *root = insertion->root;
+	ModifyTablePath *modify = makeNode(ModifyTablePath);
+	List *returning = NIL;
+	CustomPath *gather;
+
+	*modify = *insertion->core;
+	modify->subpath = rows;
+	modify->path.startup_cost = rows->startup_cost;
+	modify->path.total_cost = rows->total_cost;
+	if (modify->returningLists != NIL) {
+		modify->path.rows = rows->rows;
+		returning = linitial(modify->returningLists);
+		if (!mpp_shippable(root, (Node *)returning))
+			modify->returningLists = list_make1(returning_vars(returning));
+	}
+	if (!mpp_shippable(root, (Node *)modify->withCheckOptionLists))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("WITH CHECK OPTION of this view cannot be checked on "
+		                       "segments")));
+	gather = mpp_motion_path(insertion->final_rel, &modify->path, MPP_MOTION_GATHER,
+	                         mpp_locus_senders(place), list_make1_int(MPP_COORDINATOR),
+	                         modify->path.rows * mpp_plan_state->segment_count);
+	mpp_motion_path_returning(gather, returning);
+	add_path(insertion->final_rel, &gather->path);
+}
+
+static void from_segments(const Insertion *insertion, const MppVariant *variant)
+{
+	MppLocus everywhere = {.kind = MPP_LOCUS_STREWN, .single = MPP_NOT_SINGLE};
+	Path *path = variant->rel->cheapest_total_path;
+	List *senders = mpp_locus_senders(&variant->locus);
+	double rows = path->rows;
+
+	if (variant->locus.kind == MPP_LOCUS_GENERAL)
+		return;
+	if (stays(insertion, &variant->locus)) {
+		add_insertion(insertion, path, &variant->locus);
+		return;
+	}
+	if (mpp_locus_partitioned(&variant->locus))
+		rows *= list_length(senders);
+	else
+		senders = list_make1_int(linitial_int(senders));
+	add_insertion(insertion, move_rows(insertion, path, senders, rows), &everywhere);
 }
 
 void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *final_rel)
 {
 	RangeTblEntry *rte = planner_rt_fetch(root->parse->resultRelation, root);
-	const MppDistribution *distribution = mpp_distribution_get(rte->relid);
+	Insertion insertion = {.root = root,
+	                       .final_rel = final_rel,
+	                       .distribution = mpp_distribution_get(rte->relid)};
+	MppLocus everywhere = {.kind = MPP_LOCUS_STREWN, .single = MPP_NOT_SINGLE};
 	List *core_paths = final_rel->pathlist;
-	MppLocus target = {.kind = MPP_LOCUS_STREWN, .single = MPP_NOT_SINGLE};
-	List *columns;
 	ListCell *lc;
 
-	if (distribution == NULL)
+	if (insertion.distribution == NULL)
 		return;
-	columns = key_columns(rte->relid, distribution);
+	insertion.columns = key_columns(rte->relid, insertion.distribution);
 	final_rel->pathlist = NIL;
 	foreach(lc, core_paths)
 	{
-		ModifyTablePath *core = lfirst_node(ModifyTablePath, lc);
-		ModifyTablePath *modify = makeNode(ModifyTablePath);
+		Path *subpath;
 
-		*modify = *core;
-		modify->subpath = move_rows(core->subpath, distribution, columns);
-		modify->path.total_cost += modify->subpath->total_cost - core->subpath->total_cost;
-		add_path(final_rel,
-		         mpp_gather_path(root, final_rel, &modify->path, &target, false));
+		insertion.core = lfirst_node(ModifyTablePath, lc);
+		subpath = insertion.core->subpath;
+		add_insertion(&insertion,
+		              move_rows(&insertion, subpath, list_make1_int(MPP_COORDINATOR),
+		                        subpath->rows),
+		              &everywhere);
 	}
+	if (root->parse->limitCount != NULL || root->parse->limitOffset != NULL ||
+	    root->parse->hasTargetSRFs)
+		return;
+	foreach(lc, mpp_upper_inputs(root, input_rel)) from_segments(&insertion, lfirst(lc));
 }

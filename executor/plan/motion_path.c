@@ -29,6 +29,7 @@ typedef struct MotionPath {
 	List *keys;        /* hash key expressions */
 	List *key_columns; /* or columns of the child's output, from 1 */
 	List *upper_quals; /* bare clauses */
+	List *returning;   /* over a ModifyTable: what the receiver puts out */
 } MotionPath;
 
 static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -102,6 +103,11 @@ void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, List *clau
 	path->path.total_cost += cost.startup + cost.per_tuple * path->path.rows;
 	((MotionPath *)path)->upper_quals = clauses;
 	path->path.pathtarget = target;
+}
+
+void mpp_motion_path_returning(CustomPath *path, List *tlist)
+{
+	((MotionPath *)path)->returning = tlist;
 }
 
 bool mpp_path_is_motion(const Path *path)
@@ -311,7 +317,8 @@ static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, L
 		encode_hash(&motion, keys);
 	if (motion.kind == MPP_MOTION_ORDERED)
 		encode_order(root, &motion, path->path.pathkeys, output, subpath->parent->relids);
-	scan->scan.plan.targetlist = IsA(child, ModifyTable) ? (List *)copyObject(output) : tlist;
+	scan->scan.plan.targetlist =
+	        IsA(child, ModifyTable) ? (List *)copyObject(source->returning) : tlist;
 	scan->scan.plan.qual = copyObject(source->upper_quals);
 	scan->flags = path->flags;
 	scan->custom_plans = custom_plans;

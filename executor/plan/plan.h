@@ -117,6 +117,7 @@ extern void mpp_motion_path_keys(CustomPath *path, List *exprs);
 extern void mpp_motion_path_key_columns(CustomPath *path, List *columns);
 extern void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, List *clauses,
                                         PathTarget *target);
+extern void mpp_motion_path_returning(CustomPath *path, List *tlist);
 /* Of a finished plan: hash keys given as columns become Vars. */
 extern void mpp_motion_resolve_columns(CustomScan *scan);
 extern bool mpp_path_is_motion(const Path *path);
@@ -130,8 +131,6 @@ extern void mpp_rels_init(void);    /* rels.c */
 extern void mpp_join_init(void);    /* join.c */
 extern void mpp_upper_init(void);   /* upper.c */
 extern void mpp_planner_init(void); /* planner.c */
-
-extern void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *final_rel);
 
 struct MppDistribution;
 extern void mpp_base_pathlist(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte);

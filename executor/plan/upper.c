@@ -1,27 +1,147 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upper.c - what stands on scans and joins: aggregation, order, limits, and the
- * rows' way into a table.
+ * upper.c - create_upper_paths_hook: what stands on scans and joins, stage by stage.
  */
-#include "executor/plan/plan.h"
+#include "executor/plan/upper.h"
 
+#include <nodes/nodeFuncs.h>
+#include <optimizer/cost.h>
+#include <optimizer/optimizer.h>
 #include <optimizer/pathnode.h>
 #include <optimizer/paths.h>
 #include <optimizer/planner.h>
+#include <optimizer/tlist.h>
+#include <utils/lsyscache.h>
 
 static create_upper_paths_hook_type next_upper_paths;
+
+bool mpp_target_has_sets(const PathTarget *target)
+{
+	return expression_returns_set((Node *)target->exprs);
+}
+
+Path *mpp_project(PlannerInfo *root, RelOptInfo *rel, Path *path, PathTarget *target)
+{
+	if (path->pathtarget == target)
+		return path;
+	return (Path *)create_projection_path(root, rel, path, target);
+}
+
+/* Paths of a variant under another target. add_path() would free what it drops. */
+static MppVariant *with_target(PlannerInfo *root, const MppVariant *variant, PathTarget *target)
+{
+	MppVariant *projected = palloc0(sizeof(MppVariant));
+	RelOptInfo *scratch = mpp_scratch_rel(variant->rel);
+	ListCell *lc;
+
+	scratch->reltarget = target;
+	foreach(lc, variant->rel->pathlist)
+	{
+		Path *path = lfirst(lc);
+
+		if (path->param_info == NULL)
+			scratch->pathlist = lappend(scratch->pathlist,
+			                            mpp_project(root, scratch, path, target));
+	}
+	set_cheapest(scratch);
+	projected->locus = variant->locus;
+	projected->rel = scratch;
+	return projected;
+}
+
+List *mpp_upper_inputs(PlannerInfo *root, RelOptInfo *input_rel)
+{
+	List *inputs = NIL;
+	ListCell *lc;
+
+	if (mpp_variants_get(input_rel) == NIL || mpp_target_has_sets(input_rel->reltarget) ||
+	    !mpp_shippable(root, (Node *)input_rel->reltarget->exprs))
+		return NIL;
+	foreach(lc, mpp_variants_get(input_rel)) inputs =
+	        lappend(inputs, with_target(root, lfirst(lc), input_rel->reltarget));
+	return inputs;
+}
+
+Path *mpp_sort(PlannerInfo *root, RelOptInfo *rel, Path *path, List *pathkeys, double limit_tuples)
+{
+	if (pathkeys_contained_in(pathkeys, path->pathkeys))
+		return path;
+	return (Path *)create_sort_path(root, rel, path, pathkeys, limit_tuples);
+}
+
+List *mpp_hashable_exprs(PlannerInfo *root, List *clauses)
+{
+	List *exprs = NIL;
+	ListCell *lc;
+
+	foreach(lc, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		Expr *expr = (Expr *)get_sortgroupclause_expr(clause, root->processed_tlist);
+		Oid family = mpp_hash_family(expr);
+
+		if (OidIsValid(family) && op_in_opfamily(clause->eqop, family) &&
+		    !IsA(expr, Const) && mpp_shippable(root, (Node *)expr))
+			exprs = lappend(exprs, expr);
+	}
+	return exprs;
+}
+
+Path *mpp_hash_move(RelOptInfo *rel, Path *path, const MppLocus *from, List *exprs,
+                    MppLocus *ret_locus)
+{
+	List *senders = mpp_locus_senders(from);
+	double rows = path->rows;
+	CustomPath *motion;
+	ListCell *lc;
+
+	if (mpp_locus_partitioned(from))
+		rows *= list_length(senders);
+	else
+		senders = list_make1_int(linitial_int(senders));
+	motion = mpp_motion_path(rel, path, MPP_MOTION_REDISTRIBUTE, senders, mpp_all_segments(),
+	                         rows);
+	mpp_motion_path_keys(motion, exprs);
+	*ret_locus = (MppLocus){.kind = MPP_LOCUS_HASHED, .single = MPP_NOT_SINGLE, .fed = true};
+	foreach(lc, exprs)
+	{
+		Expr *expr = lfirst(lc);
+
+		ret_locus->keys =
+		        lappend(ret_locus->keys, mpp_locus_key(expr, mpp_hash_family(expr),
+		                                               exprCollation((Node *)expr)));
+	}
+	return &motion->path;
+}
 
 static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel,
                         RelOptInfo *output_rel, void *extra)
 {
 	if (next_upper_paths)
 		next_upper_paths(root, stage, input_rel, output_rel, extra);
-	if (mpp_plan_state == NULL)
+	if (mpp_plan_state == NULL || IS_DUMMY_REL(output_rel))
+		return;
+	/* Set returning functions are evaluated between stages, in core's paths alone. */
+	if (stage != UPPERREL_GROUP_AGG && root->parse->hasTargetSRFs &&
+	    root->parse->commandType == CMD_SELECT)
+		return;
+	if (input_rel != NULL && IS_OTHER_REL(input_rel))
 		return;
 	switch (stage) {
+	case UPPERREL_GROUP_AGG:
+		mpp_group_paths(root, input_rel, output_rel, extra);
+		break;
+	case UPPERREL_DISTINCT:
+		mpp_distinct_paths(root, input_rel, output_rel);
+		break;
+	case UPPERREL_ORDERED:
+		mpp_ordered_paths(root, input_rel, output_rel);
+		break;
 	case UPPERREL_FINAL:
 		if (root->parse->commandType == CMD_INSERT)
 			mpp_insert_paths(root, input_rel, output_rel);
+		else if (root->parse->commandType == CMD_SELECT)
+			mpp_final_paths(root, input_rel, output_rel, extra);
 		break;
 	default:
 		break;
