@@ -77,7 +77,8 @@ static void relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptIn
 	}
 	ReleaseSysCache(tuple);
 	rel->rel_parallel_workers = 0;
-	foreach(lc, rel->indexlist) index_size(lfirst(lc), rel);
+	foreach (lc, rel->indexlist)
+		index_size(lfirst(lc), rel);
 }
 
 /* ---- where its rows are ---- */
@@ -127,8 +128,7 @@ static List *take_unshippable(PlannerInfo *root, RelOptInfo *scratch)
 	List *lower = NIL;
 	ListCell *lc;
 
-	foreach(lc, scratch->baserestrictinfo)
-	{
+	foreach (lc, scratch->baserestrictinfo) {
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
 		if (mpp_shippable_within(root, (Node *)rinfo->clause, scratch->relids))
@@ -146,8 +146,9 @@ static bool joins_shippable(PlannerInfo *root, const RelOptInfo *rel)
 {
 	ListCell *lc;
 
-	foreach(lc, rel->joininfo) if (!mpp_shippable(root, (Node *)lfirst_node(RestrictInfo, lc)
-	                                                            ->clause)) return false;
+	foreach (lc, rel->joininfo)
+		if (!mpp_shippable(root, (Node *)lfirst_node(RestrictInfo, lc)->clause))
+			return false;
 	return true;
 }
 
@@ -156,8 +157,7 @@ static void scratch_indexes(RelOptInfo *scratch, double share)
 	List *indexes = NIL;
 	ListCell *lc;
 
-	foreach(lc, scratch->indexlist)
-	{
+	foreach (lc, scratch->indexlist) {
 		IndexOptInfo *index = makeNode(IndexOptInfo);
 		List *restrictions = NIL;
 		ListCell *lr;
@@ -166,9 +166,9 @@ static void scratch_indexes(RelOptInfo *scratch, double share)
 		index->rel = scratch;
 		index->pages = Max(1, ceil(index->pages * share));
 		index->tuples *= share;
-		foreach(lr, index->indrestrictinfo) if (list_member_ptr(scratch->baserestrictinfo,
-		                                                        lfirst(lr))) restrictions =
-		        lappend(restrictions, lfirst(lr));
+		foreach (lr, index->indrestrictinfo)
+			if (list_member_ptr(scratch->baserestrictinfo, lfirst(lr)))
+				restrictions = lappend(restrictions, lfirst(lr));
 		index->indrestrictinfo = restrictions;
 		indexes = lappend(indexes, index);
 	}
@@ -182,9 +182,9 @@ static PathTarget *vars_target(PlannerInfo *root, RelOptInfo *rel, List *upper_q
 	List *exprs = list_copy(rel->reltarget->exprs);
 	ListCell *lc;
 
-	foreach(lc, upper_quals) exprs = lappend(exprs, lfirst_node(RestrictInfo, lc)->clause);
-	foreach(lc, pull_var_clause((Node *)exprs, PVC_RECURSE_PLACEHOLDERS))
-	{
+	foreach (lc, upper_quals)
+		exprs = lappend(exprs, lfirst_node(RestrictInfo, lc)->clause);
+	foreach (lc, pull_var_clause((Node *)exprs, PVC_RECURSE_PLACEHOLDERS)) {
 		Var *var = lfirst_node(Var, lc);
 
 		if (bms_is_member(var->varno, rel->relids))
@@ -233,8 +233,7 @@ static void gather_scans(PlannerInfo *root, RelOptInfo *rel, RelOptInfo *scratch
 	rel->pathlist = NIL;
 	rel->partial_pathlist = NIL;
 	rel->consider_parallel = false;
-	foreach(lc, scratch->pathlist)
-	{
+	foreach (lc, scratch->pathlist) {
 		Path *path = lfirst(lc);
 
 		if (path->param_info != NULL)

@@ -63,8 +63,7 @@ static bool fixed_key(const RelOptInfo *rel, const MppDistribution *distribution
 {
 	ListCell *lc;
 
-	foreach(lc, rel->baserestrictinfo)
-	{
+	foreach (lc, rel->baserestrictinfo) {
 		Node *clause = (Node *)lfirst_node(RestrictInfo, lc)->clause;
 
 		if (IsA(clause, OpExpr) &&

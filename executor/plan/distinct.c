@@ -76,7 +76,7 @@ void mpp_distinct_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *di
 	exprs = get_sortgrouplist_exprs(clauses, root->processed_tlist);
 	hashable = mpp_hashable_exprs(root, clauses);
 	groups = estimate_num_groups(root, exprs, input_rel->cheapest_total_path->rows, NULL, NULL);
-	foreach(lc, inputs)
-	        distinct_variant(root, distinct_rel, lfirst(lc), groups, exprs, hashable);
+	foreach (lc, inputs)
+		distinct_variant(root, distinct_rel, lfirst(lc), groups, exprs, hashable);
 	mpp_variants_gather(root, distinct_rel);
 }

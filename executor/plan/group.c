@@ -79,8 +79,7 @@ static RelOptInfo *aggregate(const Grouping *grouping, const RelOptInfo *input, 
 
 	rel->reltarget = step->target;
 	rel->rows = step->groups;
-	foreach(lc, input->pathlist)
-	{
+	foreach (lc, input->pathlist) {
 		Path *path = lfirst(lc);
 
 		if (path == input->cheapest_total_path)
@@ -160,8 +159,7 @@ static PathTarget *partial_target(const Grouping *grouping)
 	ListCell *lc;
 	int i = 0;
 
-	foreach(lc, grouping->target->exprs)
-	{
+	foreach (lc, grouping->target->exprs) {
 		Expr *expr = lfirst(lc);
 		Index ref = get_pathtarget_sortgroupref(grouping->target, i++);
 
@@ -175,8 +173,7 @@ static PathTarget *partial_target(const Grouping *grouping)
 	others = pull_var_clause((Node *)others, PVC_INCLUDE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
 	                                                 PVC_INCLUDE_PLACEHOLDERS);
 	add_new_columns_to_pathtarget(partial, others);
-	foreach(lc, partial->exprs)
-	{
+	foreach (lc, partial->exprs) {
 		if (!IsA(lfirst(lc), Aggref))
 			continue;
 		Aggref *aggref = makeNode(Aggref);
@@ -285,8 +282,7 @@ void mpp_group_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *group
 	                ? 1
 	                : estimate_num_groups(root, grouping.exprs,
 	                                      input_rel->cheapest_total_path->rows, NULL, NULL);
-	foreach(lc, inputs)
-	{
+	foreach (lc, inputs) {
 		const MppVariant *variant = lfirst(lc);
 
 		one_stage(&grouping, variant);

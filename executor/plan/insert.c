@@ -67,8 +67,7 @@ static bool hashed_alike(const Insertion *insertion, const MppLocus *locus)
 
 	if (locus->kind != MPP_LOCUS_HASHED || list_length(locus->keys) != distribution->key_count)
 		return false;
-	foreach(lc, locus->keys)
-	{
+	foreach (lc, locus->keys) {
 		const MppLocusKey *key = lfirst(lc);
 		TargetEntry *tle = list_nth_node(TargetEntry, insertion->root->processed_tlist,
 		                                 distribution->keys[i] - 1);
@@ -105,10 +104,11 @@ static List *returning_vars(List *returning)
 	List *tlist = NIL;
 	ListCell *lc;
 
-	foreach(lc, pull_var_clause((Node *)returning, PVC_RECURSE_PLACEHOLDERS)) vars =
-	        list_append_unique(vars, lfirst(lc));
-	foreach(lc, vars) tlist =
-	        lappend(tlist, makeTargetEntry(lfirst(lc), list_length(tlist) + 1, NULL, false));
+	foreach (lc, pull_var_clause((Node *)returning, PVC_RECURSE_PLACEHOLDERS))
+		vars = list_append_unique(vars, lfirst(lc));
+	foreach (lc, vars)
+		tlist = lappend(tlist,
+		                makeTargetEntry(lfirst(lc), list_length(tlist) + 1, NULL, false));
 	/* The number of rows counts, too. */
 	if (tlist == NIL)
 		tlist = list_make1(
@@ -178,8 +178,7 @@ void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *fina
 		return;
 	insertion.columns = key_columns(rte->relid, insertion.distribution);
 	final_rel->pathlist = NIL;
-	foreach(lc, core_paths)
-	{
+	foreach (lc, core_paths) {
 		Path *subpath;
 
 		insertion.core = lfirst_node(ModifyTablePath, lc);
@@ -192,5 +191,6 @@ void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *fina
 	if (root->parse->limitCount != NULL || root->parse->limitOffset != NULL ||
 	    root->parse->hasTargetSRFs)
 		return;
-	foreach(lc, mpp_upper_inputs(root, input_rel)) from_segments(&insertion, lfirst(lc));
+	foreach (lc, mpp_upper_inputs(root, input_rel))
+		from_segments(&insertion, lfirst(lc));
 }

@@ -78,8 +78,7 @@ static void find_clauses(JoinContext *join)
 {
 	ListCell *lc;
 
-	foreach(lc, join->extra->restrictlist)
-	{
+	foreach (lc, join->extra->restrictlist) {
 		const RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
 		if (!rinfo->can_join || !OidIsValid(rinfo->hashjoinoperator))
@@ -113,8 +112,7 @@ static bool keys_joined(const JoinContext *join, const MppLocusKey *outer, const
 	/* Core enforces each equivalence class at the first inner join that can. */
 	if (!IS_OUTER_JOIN(join->type) && mpp_same_value(join->root, outer->expr, inner->expr))
 		return true;
-	foreach(lc, join->clauses)
-	{
+	foreach (lc, join->clauses) {
 		const JoinClause *clause = lfirst(lc);
 
 		if (key_matches(join->root, outer, clause->outer, clause) &&
@@ -132,8 +130,9 @@ static bool colocated(const JoinContext *join, const MppLocus *outer, const MppL
 	if (outer->kind != MPP_LOCUS_HASHED || inner->kind != MPP_LOCUS_HASHED ||
 	    list_length(outer->keys) != list_length(inner->keys) || outer->keys == NIL)
 		return false;
-	forboth(lo, outer->keys, li,
-	        inner->keys) if (!keys_joined(join, lfirst(lo), lfirst(li))) return false;
+	forboth (lo, outer->keys, li, inner->keys)
+		if (!keys_joined(join, lfirst(lo), lfirst(li)))
+			return false;
 	return true;
 }
 
@@ -147,12 +146,10 @@ static List *matching_exprs(const JoinContext *join, const MppLocus *locus, bool
 
 	if (locus->kind != MPP_LOCUS_HASHED)
 		return NIL;
-	foreach(lk, locus->keys)
-	{
+	foreach (lk, locus->keys) {
 		const JoinClause *found = NULL;
 
-		foreach(lc, join->clauses)
-		{
+		foreach (lc, join->clauses) {
 			const JoinClause *clause = lfirst(lc);
 			Expr *here = outer_side ? clause->outer : clause->inner;
 
@@ -253,8 +250,7 @@ static JoinInput moved(const MppVariant *variant, List *exprs)
 	                         senders, mpp_all_segments(), rows);
 	mpp_motion_path_keys(motion, exprs);
 	input.locus.kind = exprs == NIL ? MPP_LOCUS_REPLICATED : MPP_LOCUS_HASHED;
-	foreach(lc, exprs)
-	{
+	foreach (lc, exprs) {
 		Expr *expr = lfirst(lc);
 
 		input.locus.keys =
@@ -277,8 +273,7 @@ static MppVariant *cheapest_variant(List *variants)
 	MppVariant *best = NULL;
 	ListCell *lc;
 
-	foreach(lc, variants)
-	{
+	foreach (lc, variants) {
 		MppVariant *variant = lfirst(lc);
 
 		if (variant->locus.kind == MPP_LOCUS_GENERAL)
@@ -393,8 +388,7 @@ static void join_by_moving_both(const JoinContext *join, const MppVariant *outer
 
 	if (outer == NULL || inner == NULL || join->clauses == NIL)
 		return;
-	foreach(lc, join->clauses)
-	{
+	foreach (lc, join->clauses) {
 		const JoinClause *clause = lfirst(lc);
 
 		outer_exprs = lappend(outer_exprs, clause->outer);
@@ -423,10 +417,9 @@ static bool joinable(const JoinContext *join)
 {
 	ListCell *lc;
 
-	foreach(lc,
-	        join->extra->restrictlist) if (!mpp_shippable(join->root,
-	                                                      (Node *)lfirst_node(RestrictInfo, lc)
-	                                                              ->clause)) return false;
+	foreach (lc, join->extra->restrictlist)
+		if (!mpp_shippable(join->root, (Node *)lfirst_node(RestrictInfo, lc)->clause))
+			return false;
 	return mpp_shippable(join->root, (Node *)join->joinrel->reltarget->exprs) &&
 	       join->joinrel->lateral_relids == NULL;
 }
@@ -455,9 +448,13 @@ static void join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *ou
 	if (outers == NIL || inners == NIL || !joinable(&join))
 		return;
 	find_clauses(&join);
-	foreach(lo, outers) foreach(li, inners) join_in_place(&join, lfirst(lo), lfirst(li));
-	foreach(lo, outers) join_by_moving_inner(&join, lfirst(lo), cheapest_variant(inners));
-	foreach(li, inners) join_by_moving_outer(&join, cheapest_variant(outers), lfirst(li));
+	foreach (lo, outers)
+		foreach (li, inners)
+			join_in_place(&join, lfirst(lo), lfirst(li));
+	foreach (lo, outers)
+		join_by_moving_inner(&join, lfirst(lo), cheapest_variant(inners));
+	foreach (li, inners)
+		join_by_moving_outer(&join, cheapest_variant(outers), lfirst(li));
 	join_by_moving_both(&join, cheapest_variant(outers), cheapest_variant(inners));
 }
 

@@ -34,8 +34,7 @@ static void prune(RelOptInfo *rel)
 	List *kept = NIL;
 	ListCell *lc;
 
-	foreach(lc, variants)
-	{
+	foreach (lc, variants) {
 		MppVariant *variant = lfirst(lc);
 
 		if (variant->locus.kind == MPP_LOCUS_REPLICATED ||
@@ -47,8 +46,7 @@ static void prune(RelOptInfo *rel)
 	}
 	if (best == NULL)
 		return;
-	foreach(lc, variants)
-	{
+	foreach (lc, variants) {
 		MppVariant *variant = lfirst(lc);
 
 		if (variant->locus.kind == MPP_LOCUS_REPLICATED ||
@@ -81,8 +79,8 @@ static RelOptInfo *search_all(PlannerInfo *root, int levels_needed, List *initia
 		ListCell *lc;
 
 		join_search_one_level(root, level);
-		foreach(lc, root->join_rel_level[level])
-		        finish_joinrel(root, lfirst(lc), level == levels_needed);
+		foreach (lc, root->join_rel_level[level])
+			finish_joinrel(root, lfirst(lc), level == levels_needed);
 	}
 	if (root->join_rel_level[levels_needed] == NIL)
 		elog(ERROR, "failed to build any %d-way joins", levels_needed);

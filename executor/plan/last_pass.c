@@ -39,7 +39,8 @@ static void visit_list(LastPass *pass, List *plans, Place place)
 {
 	ListCell *lc;
 
-	foreach(lc, plans) visit(pass, lfirst(lc), place);
+	foreach (lc, plans)
+		visit(pass, lfirst(lc), place);
 }
 
 /* ---- rows in the right place ---- */
@@ -94,11 +95,10 @@ static void check_place(const LastPass *pass, const Plan *plan, const Place *pla
 	if (rti != 0)
 		refuse_place(pass, rti, place);
 	if (IsA(plan, ModifyTable))
-		foreach(lc, ((const ModifyTable *)plan)->resultRelations)
-		        refuse_place(pass, lfirst_int(lc), place);
+		foreach (lc, ((const ModifyTable *)plan)->resultRelations)
+			refuse_place(pass, lfirst_int(lc), place);
 	if (IsA(plan, LockRows))
-		foreach(lc, ((const LockRows *)plan)->rowMarks)
-		{
+		foreach (lc, ((const LockRows *)plan)->rowMarks) {
 			const PlanRowMark *mark = lfirst(lc);
 
 			if (mark->markType < ROW_MARK_REFERENCE)
@@ -210,8 +210,9 @@ static void visit(LastPass *pass, Plan *plan, Place place)
 
 	if (plan == NULL)
 		return;
-	foreach(lc, plan->initPlan) pass->init_plans =
-	        bms_add_member(pass->init_plans, lfirst_node(SubPlan, lc)->plan_id);
+	foreach (lc, plan->initPlan)
+		pass->init_plans =
+		        bms_add_member(pass->init_plans, lfirst_node(SubPlan, lc)->plan_id);
 	if (!pass->initial) {
 		check_place(pass, plan, &place);
 		if (place.on_segments)
@@ -230,8 +231,7 @@ static void visit_all(LastPass *pass)
 	int plan_id = 0;
 
 	visit(pass, pass->stmt->planTree, top);
-	foreach(lc, pass->stmt->subplans)
-	{
+	foreach (lc, pass->stmt->subplans) {
 		plan_id++;
 		top.rescan = !bms_is_member(plan_id, pass->init_plans);
 		visit(pass, lfirst(lc), top);
@@ -255,7 +255,9 @@ static bool any_motion_in(List *plans)
 {
 	ListCell *lc;
 
-	foreach(lc, plans) if (any_motion(lfirst(lc))) return true;
+	foreach (lc, plans)
+		if (any_motion(lfirst(lc)))
+			return true;
 	return false;
 }
 

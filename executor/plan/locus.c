@@ -55,8 +55,7 @@ static bool in_class(const EquivalenceClass *ec, const Expr *expr)
 {
 	ListCell *lc;
 
-	foreach(lc, ec->ec_members)
-	{
+	foreach (lc, ec->ec_members) {
 		const EquivalenceMember *em = lfirst(lc);
 
 		if (!em->em_is_child && equal(strip_relabel(em->em_expr), expr))
@@ -75,8 +74,7 @@ bool mpp_same_value(PlannerInfo *root, Expr *left, Expr *right)
 	right = strip_relabel(right);
 	if (equal(left, right))
 		return true;
-	foreach(lc, root->eq_classes)
-	{
+	foreach (lc, root->eq_classes) {
 		const EquivalenceClass *ec = lfirst(lc);
 
 		if (ec->ec_has_volatile || ec->ec_below_outer_join || ec->ec_merged != NULL)
@@ -118,15 +116,14 @@ bool mpp_locus_groups_in_place(PlannerInfo *root, const MppLocus *locus, List *e
 		return true;
 	if (locus->kind != MPP_LOCUS_HASHED || locus->keys == NIL)
 		return false;
-	foreach(lc, locus->keys)
-	{
+	foreach (lc, locus->keys) {
 		MppLocusKey *key = lfirst(lc);
 		bool found = false;
 
-		foreach(le, exprs) if (mpp_same_value(root, key->expr, lfirst(le)) &&
-		                       mpp_same_collation_hash(key->collation,
-		                                               exprCollation(lfirst(le)))) found =
-		        true;
+		foreach (le, exprs)
+			if (mpp_same_value(root, key->expr, lfirst(le)) &&
+			    mpp_same_collation_hash(key->collation, exprCollation(lfirst(le))))
+				found = true;
 		if (!found)
 			return false;
 	}

@@ -119,7 +119,9 @@ static bool any_has_motion(List *paths)
 {
 	ListCell *lc;
 
-	foreach(lc, paths) if (mpp_path_has_motion(lfirst(lc))) return true;
+	foreach (lc, paths)
+		if (mpp_path_has_motion(lfirst(lc)))
+			return true;
 	return false;
 }
 
@@ -194,8 +196,7 @@ static TargetEntry *find_sort_column(PlannerInfo *root, List *tlist, Equivalence
 		*ret_member = linitial(ec->ec_members);
 		return tle;
 	}
-	foreach(lc, tlist)
-	{
+	foreach (lc, tlist) {
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 		EquivalenceMember *em = find_ec_member_matching_expr(ec, tle->expr, relids);
 
@@ -212,8 +213,7 @@ static void encode_order(PlannerInfo *root, MppMotion *motion, List *pathkeys, L
 {
 	ListCell *lc;
 
-	foreach(lc, pathkeys)
-	{
+	foreach (lc, pathkeys) {
 		PathKey *pathkey = lfirst_node(PathKey, lc);
 		EquivalenceMember *em = NULL;
 		TargetEntry *tle = find_sort_column(root, tlist, pathkey->pk_eclass, relids, &em);
@@ -237,8 +237,7 @@ static void encode_hash(MppMotion *motion, List *keys)
 {
 	ListCell *lc;
 
-	foreach(lc, keys)
-	{
+	foreach (lc, keys) {
 		Node *key = lfirst(lc);
 
 		motion->hash_types = lappend_oid(motion->hash_types, getBaseType(exprType(key)));
@@ -264,7 +263,8 @@ static List *visible_copy(List *tlist)
 	List *copy = copyObject(tlist);
 	ListCell *lc;
 
-	foreach(lc, copy) lfirst_node(TargetEntry, lc)->resjunk = false;
+	foreach (lc, copy)
+		lfirst_node(TargetEntry, lc)->resjunk = false;
 	return copy;
 }
 
@@ -275,9 +275,9 @@ static List *column_marks(List *columns)
 	List *marks = NIL;
 	ListCell *lc;
 
-	foreach(lc, columns) marks =
-	        lappend(marks, makeConst(INTERNALOID, -1, InvalidOid, sizeof(Datum),
-	                                 Int32GetDatum(lfirst_int(lc)), false, true));
+	foreach (lc, columns)
+		marks = lappend(marks, makeConst(INTERNALOID, -1, InvalidOid, sizeof(Datum),
+		                                 Int32GetDatum(lfirst_int(lc)), false, true));
 	return marks;
 }
 
@@ -285,8 +285,7 @@ void mpp_motion_resolve_columns(CustomScan *scan)
 {
 	ListCell *lc;
 
-	foreach(lc, scan->custom_exprs)
-	{
+	foreach (lc, scan->custom_exprs) {
 		const Const *mark = lfirst(lc);
 
 		if (!IsA(mark, Const) || mark->consttype != INTERNALOID)
@@ -311,8 +310,8 @@ static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, L
 	List *keys = source->keys;
 	ListCell *lc;
 
-	foreach(lc, source->key_columns) keys =
-	        lappend(keys, list_nth_node(TargetEntry, output, lfirst_int(lc) - 1)->expr);
+	foreach (lc, source->key_columns)
+		keys = lappend(keys, list_nth_node(TargetEntry, output, lfirst_int(lc) - 1)->expr);
 	if (motion.kind == MPP_MOTION_REDISTRIBUTE)
 		encode_hash(&motion, keys);
 	if (motion.kind == MPP_MOTION_ORDERED)

@@ -70,14 +70,12 @@ void mpp_ordered_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *ord
 	ListCell *lc;
 	ListCell *lp;
 
-	foreach(lc, inputs)
-	{
+	foreach (lc, inputs) {
 		const MppVariant *variant = lfirst(lc);
 
 		if (variant->locus.kind == MPP_LOCUS_GENERAL)
 			continue;
-		foreach(lp, variant->rel->pathlist)
-		{
+		foreach (lp, variant->rel->pathlist) {
 			Path *path = lfirst(lp);
 			bool sorted = pathkeys_contained_in(root->sort_pathkeys, path->pathkeys);
 
@@ -104,8 +102,9 @@ static void prefer(RelOptInfo *rel, Path *path)
 {
 	ListCell *lc;
 
-	foreach(lc, rel->pathlist) if (((Path *)lfirst(lc))->total_cost >= 0.9 * path->total_cost)
-	        rel->pathlist = foreach_delete_current(rel->pathlist, lc);
+	foreach (lc, rel->pathlist)
+		if (((Path *)lfirst(lc))->total_cost >= 0.9 * path->total_cost)
+			rel->pathlist = foreach_delete_current(rel->pathlist, lc);
 	add_path(rel, path);
 }
 
@@ -118,8 +117,7 @@ static void limit_paths(PlannerInfo *root, RelOptInfo *final_rel, List *inputs,
 
 	if (limit == NULL || !limit_may_go_down(root))
 		return;
-	foreach(lc, inputs)
-	{
+	foreach (lc, inputs) {
 		const MppVariant *variant = lfirst(lc);
 		Path *path;
 
@@ -151,8 +149,7 @@ void mpp_final_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *final
 		limit_paths(root, final_rel, inputs, extra);
 		return;
 	}
-	foreach(lc, inputs)
-	{
+	foreach (lc, inputs) {
 		MppVariant *variant = lfirst(lc);
 
 		mpp_variants_add(final_rel, &variant->locus, variant->rel);

@@ -61,8 +61,7 @@ static void refuse_row_locks(const Query *query)
 {
 	ListCell *lc;
 
-	foreach(lc, query->rowMarks)
-	{
+	foreach (lc, query->rowMarks) {
 		const RowMarkClause *mark = lfirst_node(RowMarkClause, lc);
 		const RangeTblEntry *rte = rt_fetch(mark->rti, query->rtable);
 

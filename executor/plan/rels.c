@@ -19,11 +19,10 @@ static bool all_shippable(PlannerInfo *root, const RelOptInfo *rel)
 {
 	ListCell *lc;
 
-	foreach(lc, rel->baserestrictinfo) if (!mpp_shippable_within(
-	                                               root,
-	                                               (Node *)lfirst_node(RestrictInfo, lc)
-	                                                       ->clause,
-	                                               rel->relids)) return false;
+	foreach (lc, rel->baserestrictinfo)
+		if (!mpp_shippable_within(root, (Node *)lfirst_node(RestrictInfo, lc)->clause,
+		                          rel->relids))
+			return false;
 	return rel->lateral_relids == NULL &&
 	       mpp_shippable_within(root, (Node *)rel->reltarget->exprs, rel->relids);
 }
@@ -55,8 +54,7 @@ static Expr *output_column(PlannerInfo *subroot, Index rti, const MppLocusKey *k
 {
 	ListCell *lc;
 
-	foreach(lc, subroot->processed_tlist)
-	{
+	foreach (lc, subroot->processed_tlist) {
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
 		if (!tle->resjunk && mpp_same_value(subroot, tle->expr, key->expr))
@@ -73,8 +71,7 @@ static void subquery_locus(PlannerInfo *subroot, const RelOptInfo *rel, const Mp
 
 	*locus = *inside;
 	locus->keys = NIL;
-	foreach(lc, inside->keys)
-	{
+	foreach (lc, inside->keys) {
 		MppLocusKey *key = lfirst(lc);
 		Expr *column = output_column(subroot, rel->relid, key);
 
@@ -96,8 +93,7 @@ static void subquery_rel(PlannerInfo *root, RelOptInfo *rel)
 
 	if (!all_shippable(root, rel))
 		return;
-	foreach(lc, mpp_variants_get(final))
-	{
+	foreach (lc, mpp_variants_get(final)) {
 		MppVariant *variant = lfirst(lc);
 		RelOptInfo *scratch = mpp_scratch_rel(rel);
 		MppLocus locus;
@@ -105,9 +101,9 @@ static void subquery_rel(PlannerInfo *root, RelOptInfo *rel)
 		subquery_locus(rel->subroot, rel, &variant->locus, &locus);
 		if (mpp_locus_partitioned(&locus) && locus.single == MPP_NOT_SINGLE)
 			scratch->rows = clamp_row_est(rel->rows / mpp_plan_state->segment_count);
-		foreach(lp, variant->rel->pathlist)
-		        add_path(scratch, (Path *)create_subqueryscan_path(root, scratch,
-		                                                           lfirst(lp), NIL, NULL));
+		foreach (lp, variant->rel->pathlist)
+			add_path(scratch, (Path *)create_subqueryscan_path(root, scratch,
+			                                                   lfirst(lp), NIL, NULL));
 		set_cheapest(scratch);
 		mpp_variants_add(rel, &locus, scratch);
 	}
@@ -126,8 +122,7 @@ static Expr *parent_column(const AppendRelInfo *info, const Expr *child_expr)
 	AttrNumber attno = 0;
 	ListCell *lc;
 
-	foreach(lc, info->translated_vars)
-	{
+	foreach (lc, info->translated_vars) {
 		Node *expr = lfirst(lc);
 
 		attno++;
@@ -144,8 +139,7 @@ static List *parent_keys(const AppendRelInfo *info, const MppLocus *locus)
 	List *keys = NIL;
 	ListCell *lc;
 
-	foreach(lc, locus->keys)
-	{
+	foreach (lc, locus->keys) {
 		MppLocusKey *key = lfirst(lc);
 		Expr *column = parent_column(info, key->expr);
 
@@ -163,8 +157,7 @@ static bool same_keys(const List *left, const List *right)
 
 	if (list_length(left) != list_length(right))
 		return false;
-	forboth(ll, left, lr, right)
-	{
+	forboth (ll, left, lr, right) {
 		MppLocusKey *a = lfirst(ll);
 		MppLocusKey *b = lfirst(lr);
 
@@ -182,8 +175,7 @@ static MppVariant *fitting_variant(const UnionArm *arm, const MppLocus *wanted)
 	MppVariant *best = NULL;
 	ListCell *lc;
 
-	foreach(lc, mpp_variants_get(arm->rel))
-	{
+	foreach (lc, mpp_variants_get(arm->rel)) {
 		MppVariant *variant = lfirst(lc);
 		bool fits;
 
@@ -208,8 +200,7 @@ static void try_union(PlannerInfo *root, RelOptInfo *rel, List *arms, MppLocus *
 	ListCell *lc;
 
 	wanted->fed = false;
-	foreach(lc, arms)
-	{
+	foreach (lc, arms) {
 		MppVariant *variant = fitting_variant(lfirst(lc), wanted);
 
 		if (variant == NULL)
@@ -238,8 +229,7 @@ static List *union_arms(PlannerInfo *root, Index rti)
 	List *arms = NIL;
 	ListCell *lc;
 
-	foreach(lc, root->append_rel_list)
-	{
+	foreach (lc, root->append_rel_list) {
 		AppendRelInfo *info = lfirst_node(AppendRelInfo, lc);
 		UnionArm *arm;
 
@@ -264,8 +254,7 @@ static void union_rel(PlannerInfo *root, RelOptInfo *rel, Index rti)
 		return;
 	const UnionArm *first = linitial(arms);
 
-	foreach(lc, mpp_variants_get(first->rel))
-	{
+	foreach (lc, mpp_variants_get(first->rel)) {
 		const MppVariant *variant = lfirst(lc);
 		MppLocus wanted = variant->locus;
 

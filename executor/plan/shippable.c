@@ -83,8 +83,7 @@ static bool is_init_plan_param(PlannerInfo *root, int paramid)
 	for (; root != NULL; root = root->parent_root) {
 		ListCell *lc;
 
-		foreach(lc, root->init_plans)
-		{
+		foreach (lc, root->init_plans) {
 			const SubPlan *plan = lfirst_node(SubPlan, lc);
 
 			if (plan->subLinkType != CTE_SUBLINK &&

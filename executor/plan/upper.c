@@ -35,8 +35,7 @@ static MppVariant *with_target(PlannerInfo *root, const MppVariant *variant, Pat
 	ListCell *lc;
 
 	scratch->reltarget = target;
-	foreach(lc, variant->rel->pathlist)
-	{
+	foreach (lc, variant->rel->pathlist) {
 		Path *path = lfirst(lc);
 
 		if (path->param_info == NULL)
@@ -51,14 +50,22 @@ static MppVariant *with_target(PlannerInfo *root, const MppVariant *variant, Pat
 
 List *mpp_upper_inputs(PlannerInfo *root, RelOptInfo *input_rel)
 {
+	PathTarget *target = input_rel->reltarget;
 	List *inputs = NIL;
 	ListCell *lc;
 
-	if (mpp_variants_get(input_rel) == NIL || mpp_target_has_sets(input_rel->reltarget) ||
-	    !mpp_shippable(root, (Node *)input_rel->reltarget->exprs))
+	/* Core leaves the targets of upper relations empty; their variants have them. */
+	if (!IS_UPPER_REL(input_rel) &&
+	    (mpp_target_has_sets(target) || !mpp_shippable(root, (Node *)target->exprs)))
 		return NIL;
-	foreach(lc, mpp_variants_get(input_rel)) inputs =
-	        lappend(inputs, with_target(root, lfirst(lc), input_rel->reltarget));
+	foreach (lc, mpp_variants_get(input_rel)) {
+		MppVariant *variant = lfirst(lc);
+
+		inputs = lappend(
+		        inputs,
+		        with_target(root, variant,
+		                    IS_UPPER_REL(input_rel) ? variant->rel->reltarget : target));
+	}
 	return inputs;
 }
 
@@ -74,8 +81,7 @@ List *mpp_hashable_exprs(PlannerInfo *root, List *clauses)
 	List *exprs = NIL;
 	ListCell *lc;
 
-	foreach(lc, clauses)
-	{
+	foreach (lc, clauses) {
 		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
 		Expr *expr = (Expr *)get_sortgroupclause_expr(clause, root->processed_tlist);
 		Oid family = mpp_hash_family(expr);
@@ -103,8 +109,7 @@ Path *mpp_hash_move(RelOptInfo *rel, Path *path, const MppLocus *from, List *exp
 	                         rows);
 	mpp_motion_path_keys(motion, exprs);
 	*ret_locus = (MppLocus){.kind = MPP_LOCUS_HASHED, .single = MPP_NOT_SINGLE, .fed = true};
-	foreach(lc, exprs)
-	{
+	foreach (lc, exprs) {
 		Expr *expr = lfirst(lc);
 
 		ret_locus->keys =

@@ -35,8 +35,7 @@ static bool same_locus(const MppLocus *left, const MppLocus *right)
 	if (left->kind != right->kind || left->single != right->single ||
 	    list_length(left->keys) != list_length(right->keys))
 		return false;
-	forboth(ll, left->keys, lr, right->keys)
-	{
+	forboth (ll, left->keys, lr, right->keys) {
 		MppLocusKey *a = lfirst(ll);
 		MppLocusKey *b = lfirst(lr);
 
@@ -55,16 +54,14 @@ void mpp_variants_add(const RelOptInfo *rel, const MppLocus *locus, RelOptInfo *
 
 	if (!found)
 		entry->variants = NIL;
-	foreach(lc, entry->variants)
-	{
+	foreach (lc, entry->variants) {
 		variant = lfirst(lc);
 		if (!same_locus(&variant->locus, locus))
 			continue;
 		/* Both sets of paths compete in one list, as core's own would. */
 		ListCell *lp;
 
-		foreach(lp, scratch->pathlist)
-		{
+		foreach (lp, scratch->pathlist) {
 			Path *path = lfirst(lp);
 
 			path->parent = variant->rel;
@@ -89,8 +86,7 @@ void mpp_drop_driven_motions(RelOptInfo *rel)
 {
 	ListCell *lc;
 
-	foreach(lc, rel->pathlist)
-	{
+	foreach (lc, rel->pathlist) {
 		Path *path = lfirst(lc);
 
 		if (path->param_info != NULL && mpp_path_has_motion(path))
@@ -102,7 +98,9 @@ bool mpp_has_plain_path(const RelOptInfo *rel)
 {
 	ListCell *lc;
 
-	foreach(lc, rel->pathlist) if (((const Path *)lfirst(lc))->param_info == NULL) return true;
+	foreach (lc, rel->pathlist)
+		if (((const Path *)lfirst(lc))->param_info == NULL)
+			return true;
 	return false;
 }
 
@@ -131,16 +129,15 @@ static bool order_is_visible(const RelOptInfo *rel, const Path *path)
 	ListCell *lc;
 	ListCell *le;
 
-	foreach(lc, path->pathkeys)
-	{
+	foreach (lc, path->pathkeys) {
 		EquivalenceClass *ec = lfirst_node(PathKey, lc)->pk_eclass;
 		bool found = false;
 
 		if (ec->ec_has_volatile)
 			return false;
-		foreach(le, path->pathtarget->exprs) if (find_ec_member_matching_expr(
-		                                                 ec, lfirst(le), rel->relids) !=
-		                                         NULL) found = true;
+		foreach (le, path->pathtarget->exprs)
+			if (find_ec_member_matching_expr(ec, lfirst(le), rel->relids) != NULL)
+				found = true;
 		if (!found)
 			return false;
 	}
@@ -152,14 +149,12 @@ void mpp_variants_gather(PlannerInfo *root, RelOptInfo *rel)
 	ListCell *lc;
 	ListCell *lp;
 
-	foreach(lc, mpp_variants_get(rel))
-	{
+	foreach (lc, mpp_variants_get(rel)) {
 		MppVariant *variant = lfirst(lc);
 
 		if (variant->locus.kind == MPP_LOCUS_GENERAL)
 			continue;
-		foreach(lp, variant->rel->pathlist)
-		{
+		foreach (lp, variant->rel->pathlist) {
 			Path *path = lfirst(lp);
 
 			if (path->param_info != NULL)
