@@ -8,6 +8,7 @@
 
 #include "executor/exec/motion_plan.h"
 #include "executor/exec/names.h"
+#include "executor/exec/readers.h"
 #include "executor/exec/run.h"
 #include "executor/exec/snapshots.h"
 #include "executor/parts.h"
@@ -16,6 +17,7 @@ void mpp_exec_init(void)
 {
 	RegisterCustomScanMethods(&mpp_motion_scan_methods);
 	mpp_names_init();
+	mpp_reader_init();
 	mpp_run_init();
 	mpp_snapshots_init();
 }

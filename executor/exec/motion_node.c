@@ -232,7 +232,8 @@ static void end(CustomScanState *node)
 	stop(state);
 	if (state->kept)
 		tuplestore_end(state->kept);
-	foreach(cell, node->custom_ps) ExecEndNode(lfirst(cell));
+	foreach (cell, node->custom_ps)
+		ExecEndNode(lfirst(cell));
 }
 
 /* ---- the node -------------------------------------------------------------- */

@@ -20,9 +20,10 @@ static List *oids_to_consts(List *oids, Oid type)
 	List *consts = NIL;
 	ListCell *cell;
 
-	foreach(cell, oids) consts =
-	        lappend(consts, makeConst(type, -1, InvalidOid, sizeof(Oid),
-	                                  ObjectIdGetDatum(lfirst_oid(cell)), false, true));
+	foreach (cell, oids)
+		consts =
+		        lappend(consts, makeConst(type, -1, InvalidOid, sizeof(Oid),
+		                                  ObjectIdGetDatum(lfirst_oid(cell)), false, true));
 	return consts;
 }
 
@@ -31,8 +32,8 @@ static List *consts_to_oids(List *consts)
 	List *oids = NIL;
 	ListCell *cell;
 
-	foreach(cell, consts) oids =
-	        lappend_oid(oids, DatumGetObjectId(lfirst_node(Const, cell)->constvalue));
+	foreach (cell, consts)
+		oids = lappend_oid(oids, DatumGetObjectId(lfirst_node(Const, cell)->constvalue));
 	return oids;
 }
 

@@ -122,7 +122,8 @@ static void put_strings(StringInfo out, const List *strings)
 	ListCell *cell;
 
 	pq_sendint32(out, (uint32)list_length(strings));
-	foreach(cell, strings) put_string(out, lfirst(cell));
+	foreach (cell, strings)
+		put_string(out, lfirst(cell));
 }
 
 static void address_of_enum_value(StringInfo out, Oid value)
@@ -202,8 +203,7 @@ void mpp_names_write(const MppNames *names, StringInfo message)
 	ListCell *cell;
 
 	pq_sendint32(message, (uint32)list_length(names->keys));
-	foreach(cell, names->keys)
-	{
+	foreach (cell, names->keys) {
 		const AddressOfObject *address = lfirst(cell);
 
 		pq_sendint32(message, (uint32)address->size);

@@ -124,13 +124,14 @@ static void look_over(Tree *tree)
 {
 	ListCell *cell, *content;
 
-	foreach(cell, tree->slices)
-	{
+	foreach (cell, tree->slices) {
 		const MppSlice *slice = lfirst(cell);
 
 		tree->writes |= slice->writes;
-		foreach(content, slice->motion.senders) if (lfirst_int(content) != MPP_COORDINATOR)
-		        tree->contents = bms_add_member(tree->contents, lfirst_int(content));
+		foreach (content, slice->motion.senders)
+			if (lfirst_int(content) != MPP_COORDINATOR)
+				tree->contents =
+				        bms_add_member(tree->contents, lfirst_int(content));
 	}
 }
 
@@ -141,8 +142,7 @@ static void put_slices(Tree *tree, StringInfo out, MppNames *names, MppTextRefs 
 	ListCell *cell;
 
 	pq_sendint32(out, 0);
-	foreach(cell, tree->slices)
-	{
+	foreach (cell, tree->slices) {
 		const MppSlice *slice = lfirst(cell);
 		int length_at;
 
@@ -264,8 +264,8 @@ static void run_own_slices(MppRun *run, const Tree *tree)
 			continue;
 		input.statement =
 		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
-		foreach(cell, input.statement->planTree->targetlist) lfirst_node(TargetEntry, cell)
-		        ->resjunk = false;
+		foreach (cell, input.statement->planTree->targetlist)
+			lfirst_node(TargetEntry, cell)->resjunk = false;
 		run->processed += mpp_slice_execute(run, &input);
 	}
 }

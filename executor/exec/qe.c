@@ -15,6 +15,8 @@
 
 #include "executor/catalog/node.h"
 #include "executor/dispatch/gang.h"
+#include "executor/exec/qe.h"
+#include "executor/exec/readers.h"
 #include "executor/exec/run.h"
 #include "executor/exec/slice.h"
 #include "executor/exec/slice_exec.h"
@@ -27,8 +29,7 @@ static void lock_relations(const PlannedStmt *statement)
 {
 	ListCell *cell;
 
-	foreach(cell, statement->rtable)
-	{
+	foreach (cell, statement->rtable) {
 		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 
 		if (entry->rtekind == RTE_RELATION)
@@ -51,30 +52,22 @@ static uint64 execute_slice(MppRun *run, MppMessage *message, MppSliceText *slic
 	return mpp_slice_execute(run, &input);
 }
 
-static pg_noinline List *own_slices(const MppMessage *message)
+static void say_slice(void *number)
 {
-	List *own = NIL;
-	ListCell *cell;
-
-	foreach(cell, message->slices) if (list_member_int(((MppSliceText *)lfirst(cell))->senders,
-	                                                   mpp_content)) own =
-	        lappend(own, lfirst(cell));
-	return own;
+	errcontext("slice %d", *(int *)number);
 }
 
-static uint64 execute_message(MppMessage *message)
+void mpp_qe_run_slice(MppMessage *message, MppSliceText *slice, StringInfo report)
 {
-	List *slices = own_slices(message);
+	ErrorContextCallback context = {
+	        .previous = error_context_stack, .callback = say_slice, .arg = &slice->number};
 	MemoryContext memory = CurrentMemoryContext;
 	MppRun *run = mpp_run_create(&message->dispatch, mpp_content);
-	uint64 processed;
 
+	error_context_stack = &context;
 	PG_TRY();
 	{
-		if (list_length(slices) != 1)
-			elog(ERROR, "segment %d was sent %d slices", mpp_content,
-			     list_length(slices));
-		processed = execute_slice(run, message, linitial(slices));
+		pq_sendint64(report, execute_slice(run, message, slice));
 	}
 	PG_CATCH();
 	{
@@ -86,23 +79,83 @@ static uint64 execute_message(MppMessage *message)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	error_context_stack = context.previous;
 	mpp_run_close(run);
-	return processed;
+}
+
+/* ---- the slices of this segment ---------------------------------------------- */
+
+/* Those that name this segment as a sender; first the one that this process runs
+ * itself: only it may write. */
+static pg_noinline List *own_slices(const MppMessage *message)
+{
+	List *own = NIL;
+	ListCell *cell;
+
+	foreach (cell, message->slices) {
+		MppSliceText *slice = lfirst(cell);
+
+		if (!list_member_int(slice->senders, mpp_content))
+			continue;
+		own = slice->writes ? lcons(slice, own) : lappend(own, slice);
+	}
+	return own;
+}
+
+/* The error to throw when this process and perhaps readers have failed: the one with a
+ * cause of its own. */
+static void throw_cause(MemoryContext memory)
+{
+	ErrorData *own, *cause;
+
+	MemoryContextSwitchTo(memory);
+	own = CopyErrorData();
+	FlushErrorState();
+	cause = mpp_readers_cancel(own->sqlerrcode != MPP_SQLSTATE_PEER_FAILED);
+	if (cause && own->sqlerrcode == MPP_SQLSTATE_PEER_FAILED)
+		ThrowErrorData(cause);
+	ReThrowError(own);
+}
+
+static void execute_message(MppMessage *message, const char *bytes, int size_bytes,
+                            StringInfo report)
+{
+	List *slices = own_slices(message);
+	MemoryContext memory = CurrentMemoryContext;
+	MppSliceText *mine;
+
+	if (slices == NIL)
+		elog(ERROR, "segment %d has no part in the dispatch", mpp_content);
+	mine = linitial(slices);
+	PG_TRY();
+	{
+		List *others = list_copy_tail(slices, 1);
+
+		if (others)
+			mpp_readers_start(others, bytes, size_bytes, mine->writes);
+		mpp_qe_run_slice(message, mine, report);
+		if (others)
+			mpp_readers_finish();
+	}
+	PG_CATCH();
+	{
+		throw_cause(memory);
+	}
+	PG_END_TRY();
 }
 
 Datum mpp_execute_slices(PG_FUNCTION_ARGS)
 {
 	bytea *bytes = PG_GETARG_BYTEA_PP(1);
-	StringInfoData reply;
+	int size_bytes = (int)VARSIZE_ANY_EXHDR(bytes);
+	StringInfoData report;
 	MppMessage *message;
-	uint64 processed;
 
 	mpp_qe_check_secret(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	message = mpp_wire_read(VARDATA_ANY(bytes), (int)VARSIZE_ANY_EXHDR(bytes));
+	message = mpp_wire_read(VARDATA_ANY(bytes), size_bytes);
 	PushActiveSnapshot(mpp_snapshot_of(&message->dispatch));
-	processed = execute_message(message);
+	pq_begintypsend(&report);
+	execute_message(message, VARDATA_ANY(bytes), size_bytes, &report);
 	PopActiveSnapshot();
-	pq_begintypsend(&reply);
-	pq_sendint64(&reply, processed);
-	PG_RETURN_BYTEA_P(pq_endtypsend(&reply));
+	PG_RETURN_BYTEA_P(pq_endtypsend(&report));
 }

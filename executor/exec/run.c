@@ -16,6 +16,7 @@
 
 #include "executor/catalog/node.h"
 #include "executor/dispatch/gang.h"
+#include "executor/exec/readers.h"
 
 #define LOOK_AFTER_NS   UINT64CONST(20000000) /* at interrupts that ended no wait */
 #define SPILL_DIRECTORY "base/" PG_TEMP_FILES_DIR
@@ -212,8 +213,9 @@ static uint32 position(const List *contents, int content)
 {
 	ListCell *cell;
 
-	foreach(cell, contents) if (lfirst_int(cell) ==
-	                            content) return (uint32)foreach_current_index(cell);
+	foreach (cell, contents)
+		if (lfirst_int(cell) == content)
+			return (uint32)foreach_current_index(cell);
 	elog(ERROR, "content %d has no part in the motion", content);
 }
 
@@ -223,8 +225,7 @@ static void fill_options(MppRun *run, const MppMotion *motion, const List *own, 
 	const char **nodes = palloc(sizeof(char *) * (Size)Max(list_length(peers), 1));
 	ListCell *cell;
 
-	foreach(cell, peers)
-	{
+	foreach (cell, peers) {
 		int content = lfirst_int(cell);
 
 		if (content < MPP_COORDINATOR || content >= run->dispatch.segment_count)
@@ -326,6 +327,7 @@ void mpp_run_wait(MppRun *run, int r)
 	CHECK_FOR_INTERRUPTS();
 	if (run->contents)
 		mpp_gang_progress();
+	mpp_readers_check();
 	if (r < 0)
 		throw_failure(run, r);
 	slu_motion_set_wait(run->context, slu_now_ns() + LOOK_AFTER_NS, run->foreign_fd);

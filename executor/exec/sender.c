@@ -45,7 +45,8 @@ static Oid *oid_array(const List *list)
 	Oid *array = palloc(sizeof(Oid) * (Size)Max(list_length(list), 1));
 	ListCell *cell;
 
-	foreach(cell, list) array[foreach_current_index(cell)] = lfirst_oid(cell);
+	foreach (cell, list)
+		array[foreach_current_index(cell)] = lfirst_oid(cell);
 	return array;
 }
 
@@ -54,8 +55,7 @@ static AttrNumber *columns_of(const List *exprs)
 	AttrNumber *columns = palloc(sizeof(AttrNumber) * (Size)Max(list_length(exprs), 1));
 	ListCell *cell;
 
-	foreach(cell, exprs)
-	{
+	foreach (cell, exprs) {
 		const Var *var = lfirst(cell);
 
 		if (!IsA(var, Var) || var->varattno <= 0)
@@ -85,8 +85,8 @@ void mpp_sender_set_estate(MppSender *sender, EState *estate)
 		return;
 	sender->expr_context = CreateExprContext(estate);
 	sender->keys = palloc(sizeof(ExprState *) * (Size)sender->hash.key_count);
-	foreach(cell, sender->key_exprs) sender->keys[foreach_current_index(cell)] =
-	        ExecInitExpr(lfirst(cell), NULL);
+	foreach (cell, sender->key_exprs)
+		sender->keys[foreach_current_index(cell)] = ExecInitExpr(lfirst(cell), NULL);
 }
 
 static uint32 hash_destination(MppSender *sender, TupleTableSlot *slot)

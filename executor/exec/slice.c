@@ -26,7 +26,8 @@ static void walk_list(Cut *cut, MppSlice *slice, List *plans)
 {
 	ListCell *cell;
 
-	foreach(cell, plans) walk(cut, slice, lfirst(cell));
+	foreach (cell, plans)
+		walk(cut, slice, lfirst(cell));
 }
 
 static MppSlice *cut_slice(Cut *cut, CustomScan *scan)
@@ -46,7 +47,8 @@ static Bitmapset *add_all(Bitmapset *set, const List *numbers)
 {
 	ListCell *cell;
 
-	foreach(cell, numbers) set = bms_add_member(set, lfirst_int(cell));
+	foreach (cell, numbers)
+		set = bms_add_member(set, lfirst_int(cell));
 	return set;
 }
 
@@ -136,8 +138,7 @@ static List *prune_range_table(const List *table, const Bitmapset *used)
 	ListCell *cell;
 	int index = 0;
 
-	foreach(cell, table)
-	{
+	foreach (cell, table) {
 		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 
 		if (!bms_is_member(++index, used)) {
@@ -155,8 +156,9 @@ static List *used_relations(const List *indexes, const Bitmapset *used)
 	List *list = NIL;
 	ListCell *cell;
 
-	foreach(cell, indexes) if (bms_is_member(lfirst_int(cell), used)) list =
-	        lappend_int(list, lfirst_int(cell));
+	foreach (cell, indexes)
+		if (bms_is_member(lfirst_int(cell), used))
+			list = lappend_int(list, lfirst_int(cell));
 	return list;
 }
 
@@ -264,17 +266,18 @@ void mpp_slice_write(StringInfo out, const PlannedStmt *statement, const MppSlic
 
 	mine.relations = bms_copy(slice->relations);
 	/* The plan is shared: what is below its Motions is put back, come what may. */
-	foreach(cell, slice->inbound) inputs =
-	        lappend(inputs, lfirst_node(CustomScan, cell)->custom_plans);
+	foreach (cell, slice->inbound)
+		inputs = lappend(inputs, lfirst_node(CustomScan, cell)->custom_plans);
 	PG_TRY();
 	{
-		foreach(cell, slice->inbound) lfirst_node(CustomScan, cell)->custom_plans = NIL;
+		foreach (cell, slice->inbound)
+			lfirst_node(CustomScan, cell)->custom_plans = NIL;
 		write_slice(out, statement, &mine, names, refs);
 	}
 	PG_FINALLY();
 	{
-		forboth(cell, slice->inbound, input, inputs) lfirst_node(CustomScan, cell)
-		        ->custom_plans = lfirst(input);
+		forboth (cell, slice->inbound, input, inputs)
+			lfirst_node(CustomScan, cell)->custom_plans = lfirst(input);
 	}
 	PG_END_TRY();
 }
@@ -319,10 +322,10 @@ PlannedStmt *mpp_slice_read(StringInfo in, const Oid *oids, int oid_count, Custo
 	statement->planTree = plan;
 	statement->subplans = subplans;
 	/* Columns that are no result for the client are one for the next slice. */
-	foreach(cell, plan->targetlist) lfirst_node(TargetEntry, cell)->resjunk = false;
+	foreach (cell, plan->targetlist)
+		lfirst_node(TargetEntry, cell)->resjunk = false;
 	/* The coordinator has checked permissions, by its roles. */
-	foreach(cell, statement->rtable)
-	{
+	foreach (cell, statement->rtable) {
 		lfirst_node(RangeTblEntry, cell)->requiredPerms = 0;
 		lfirst_node(RangeTblEntry, cell)->checkAsUser = InvalidOid;
 	}

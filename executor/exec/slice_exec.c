@@ -15,8 +15,7 @@ static void set_exec_params(EState *estate, const List *params)
 {
 	ListCell *cell;
 
-	foreach(cell, params)
-	{
+	foreach (cell, params) {
 		const TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		const Const *value = castNode(Const, entry->expr);
 		ParamExecData *param = &estate->es_param_exec_vals[entry->resno];

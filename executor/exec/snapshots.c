@@ -47,8 +47,7 @@ static void drop_unused(void)
 {
 	ListCell *cell;
 
-	foreach(cell, list_copy(held))
-	{
+	foreach (cell, list_copy(held)) {
 		Numbered *entry = lfirst(cell);
 
 		if (entry->snapshot->active_count == 0 && entry->snapshot->regd_count <= 1)
@@ -61,8 +60,7 @@ static uint64 number_of(Snapshot snapshot)
 	ListCell *cell;
 	uint64 number;
 
-	foreach(cell, held)
-	{
+	foreach (cell, held) {
 		const Numbered *entry = lfirst(cell);
 
 		if (entry->snapshot == snapshot && entry->command == snapshot->curcid)
@@ -81,8 +79,9 @@ void mpp_snapshot_number(Snapshot snapshot, MppDispatch *ret_dispatch)
 	ret_dispatch->snapshot = number_of(snapshot);
 	ret_dispatch->snapshots_alive = palloc(sizeof(uint64) * (Size)list_length(held));
 	ret_dispatch->snapshot_alive_count = list_length(held);
-	foreach(cell, held) ret_dispatch->snapshots_alive[foreach_current_index(cell)] =
-	        ((const Numbered *)lfirst(cell))->number;
+	foreach (cell, held)
+		ret_dispatch->snapshots_alive[foreach_current_index(cell)] =
+		        ((const Numbered *)lfirst(cell))->number;
 }
 
 /* ---- QE -------------------------------------------------------------------- */
@@ -102,8 +101,7 @@ Snapshot mpp_snapshot_of(const MppDispatch *dispatch)
 	Snapshot found = NULL;
 	ListCell *cell;
 
-	foreach(cell, list_copy(held))
-	{
+	foreach (cell, list_copy(held)) {
 		Numbered *entry = lfirst(cell);
 
 		if (entry->number == dispatch->snapshot)

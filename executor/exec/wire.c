@@ -55,7 +55,8 @@ void mpp_wire_begin_slice(StringInfo out, int number, const List *senders, bool 
 	pq_sendint32(out, (uint32)number);
 	pq_sendbyte(out, writes);
 	pq_sendint32(out, (uint32)list_length(senders));
-	foreach(cell, senders) pq_sendint32(out, (uint32)lfirst_int(cell));
+	foreach (cell, senders)
+		pq_sendint32(out, (uint32)lfirst_int(cell));
 	*ret_length_at = out->len;
 	pq_sendint32(out, 0);
 }
@@ -154,13 +155,12 @@ ParamListInfo mpp_wire_extern_params(const MppMessage *message)
 	ListCell *cell;
 	int count = 0;
 
-	foreach(cell, message->extern_params) count =
-	        Max(count, lfirst_node(TargetEntry, cell)->resno);
+	foreach (cell, message->extern_params)
+		count = Max(count, lfirst_node(TargetEntry, cell)->resno);
 	if (count == 0)
 		return NULL;
 	params = makeParamList(count);
-	foreach(cell, message->extern_params)
-	{
+	foreach (cell, message->extern_params) {
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		Const *value = castNode(Const, entry->expr);
 		ParamExternData *param = &params->params[entry->resno - 1];
