@@ -323,6 +323,11 @@ void its_statistics_add_up(void)
 	CU_ASSERT(to_stats.bytes_received == records_bytes(side));
 	CU_ASSERT(to_stats.bytes_sent == records_bytes(acceptor));
 	CU_ASSERT(from_stats.bytes_received == records_bytes(acceptor));
+	/* Who promises zero copy has copied no payload. */
+	if (from->ops->caps & SLU_DRIVER_ZERO_COPY_TX)
+		CU_ASSERT(from_stats.tx_copied_bytes == 0 && to_stats.tx_copied_bytes == 0);
+	if (from->ops->caps & SLU_DRIVER_ZERO_COPY_RX)
+		CU_ASSERT(from_stats.rx_copied_bytes == 0 && to_stats.rx_copied_bytes == 0);
 	CU_ASSERT(from_stats.again_count == from->again_count);
 	CU_ASSERT(to_stats.again_count == to->again_count);
 	CU_ASSERT(from_stats.sessions_up == 1 && from_stats.sessions_down == 0);

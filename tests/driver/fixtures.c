@@ -198,6 +198,8 @@ static const struct slu_driver_option delay_tcp_options[] = {{"listen", "127.0.0
 
 /* Of the first guest of tests/vm. */
 static const struct slu_driver_option verbs6_options[] = {{"listen", "[fd77::1]:0"}};
+static const struct slu_driver_option verbs_rails_options[] = {
+        {"listen", "10.77.0.1:7434,10.78.0.1:7434"}};
 static const struct slu_driver_option tcp4_options[] = {{"listen", "127.0.0.1:0"}};
 static const struct slu_driver_option tcp6_options[] = {{"listen", "[::1]:0"}};
 
@@ -230,6 +232,7 @@ const struct conformance_fixture conformance_fixtures[] = {
          .faults = true},
         {.name = "verbs", .driver = "verbs", REAL_FIXTURE},
         {.name = "verbs6", .driver = "verbs", OPTIONS(verbs6_options), REAL_FIXTURE},
+        {.name = "verbs-rails", .driver = "verbs", OPTIONS(verbs_rails_options), REAL_FIXTURE},
         {.name = "fault-verbs-late", .driver = "fault:verbs", OPTIONS(delay_options), REAL_FIXTURE},
         {.name = "fault-verbs-faults",
          .driver = "fault:verbs",

@@ -188,12 +188,27 @@ void rig_destroy(struct rig *rig)
 	free(rig);
 }
 
+/* Any of the addresses of an instance: it has one for each rail. */
+static void address_pick(struct rig *rig, const char *addresses, char *ret_address)
+{
+	uint64_t count = 1;
+
+	for (const char *comma = addresses; (comma = strchr(comma, ',')); comma++)
+		count++;
+	for (uint64_t skip = count > 1 ? rig_random(rig) % count : 0; skip > 0; skip--)
+		addresses = strchr(addresses, ',') + 1;
+	snprintf(ret_address, SLU_DRIVER_ADDRESS_MAX, "%.*s", (int)strcspn(addresses, ","),
+	         addresses);
+}
+
 static struct rig_side *side_connect(struct rig_side *side, const char *address, int *ret_error)
 {
 	struct rig_instance *from = side->instance;
+	char one[SLU_DRIVER_ADDRESS_MAX];
 	int r;
 
-	r = from->ops->connect(from->driver, address, side->hello, side, &side->session);
+	address_pick(from->rig, address, one);
+	r = from->ops->connect(from->driver, one, side->hello, side, &side->session);
 	if (r == 0)
 		return side;
 	*ret_error = r;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROW_BYTES_MAX 3000u
@@ -87,9 +88,19 @@ static void check_frame(struct actor *actor, const struct slu_frame *frame, uint
 	atomic_store_explicit(&actor->moved_rows, *number, memory_order_relaxed);
 }
 
+/* Takes nothing while the rows of a whole window wait. */
+static void rest(uint64_t pause_ns)
+{
+	struct timespec pause = {.tv_sec = (time_t)(pause_ns / 1000000000),
+	                         .tv_nsec = (long)(pause_ns % 1000000000)};
+
+	nanosleep(&pause, NULL);
+}
+
 static int receive_rows(struct actor *actor, slu_channel *channel)
 {
 	uint64_t number = 0;
+	bool rested = false;
 
 	for (;;) {
 		struct slu_frame frame;
@@ -110,6 +121,9 @@ static int receive_rows(struct actor *actor, slu_channel *channel)
 			return r;
 		check_frame(actor, &frame, &number);
 		slu_frame_release(&frame);
+		if (actor->task.pause_ns && !rested)
+			rest(actor->task.pause_ns);
+		rested = true;
 	}
 }
 

@@ -24,6 +24,7 @@ struct actor_task {
 	uint64_t seed; /* of the row sizes */
 	bool urgent;
 	uint64_t rendezvous_timeout_ns; /* 0: 20 s */
+	uint64_t pause_ns;              /* a receiver rests that long, once */
 };
 
 struct actor {
