@@ -44,12 +44,13 @@ void commit_stop_commands(void)
 	for (int i = 0; i < qe_count; i++) {
 		qe_take(&qe_array[i]);
 		qe_forget_results(&qe_array[i]);
-		busy = busy || qe_array[i].command_count > 0;
+		busy = busy || qe_array[i].command_count > 0 || qe_array[i].copy != QE_COPY_NONE;
 		qe_array[i].quiet = false;
 	}
 	if (!busy)
 		return;
 	qe_cancel(STOP_TIMEOUT_MS);
+	qe_copy_abort(STOP_TIMEOUT_MS);
 	qe_drain(STOP_TIMEOUT_MS);
 	for (int i = 0; i < qe_count; i++)
 		qe_forget_results(&qe_array[i]);

@@ -45,7 +45,8 @@ void qe_throw(Qe *qe)
 	char *message = result_field(r, PG_DIAG_MESSAGE_PRIMARY);
 	char *detail = result_field(r, PG_DIAG_MESSAGE_DETAIL);
 	char *hint = result_field(r, PG_DIAG_MESSAGE_HINT);
-	char *context = result_field(r, PG_DIAG_CONTEXT);
+	const char *there = PQresultErrorField(r, PG_DIAG_CONTEXT);
+	char *context = there != NULL ? qe_copy_context(qe->content, there) : NULL;
 	char *query = result_field(r, PG_DIAG_INTERNAL_QUERY);
 	char *position = result_field(r, PG_DIAG_INTERNAL_POSITION);
 	char *schema = result_field(r, PG_DIAG_SCHEMA_NAME);

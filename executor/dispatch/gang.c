@@ -194,7 +194,7 @@ void mpp_gang_send(int content, const char *sql, int param_count, const MppParam
 {
 	Qe *qe = gang_qe(content);
 
-	if (qe->command_count > 0)
+	if (qe->command_count > 0 || qe->copy != QE_COPY_NONE)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 		                errmsg("the connection to %s is busy", qe->name)));
 	if (!qe_send_begin(qe) ||

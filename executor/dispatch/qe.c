@@ -19,6 +19,13 @@ static void qe_fail(Qe *qe)
 	qe_close(qe);
 }
 
+Qe *qe_lose(Qe *qe)
+{
+	if (qe->conn != NULL)
+		qe_fail(qe);
+	return qe;
+}
+
 static bool item_push(Qe *qe, QeItemKind kind, mpp_gang_result result, void *ctx)
 {
 	if (qe->item_count == qe->item_size) {
@@ -156,7 +163,7 @@ static void qe_result(Qe *qe, PGresult *result)
 
 void qe_take(Qe *qe)
 {
-	if (qe->conn == NULL)
+	if (qe->conn == NULL || qe->copy != QE_COPY_NONE)
 		return;
 	if (qe->flushing)
 		qe_flush(qe);

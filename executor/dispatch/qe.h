@@ -23,6 +23,15 @@ typedef enum QeItemKind {
 	QE_ITEM_SYNC,         /* end of a pipeline */
 } QeItemKind;
 
+/* A COPY stream, on a connection that has left the pipeline mode for it. */
+typedef enum QeCopy {
+	QE_COPY_NONE = 0,
+	QE_COPY_ANSWER, /* waits for results */
+	QE_COPY_IN,     /* takes data */
+	QE_COPY_OUT,    /* gives data */
+	QE_COPY_ENDED,
+} QeCopy;
+
 typedef struct QeItem {
 	QeItemKind kind;
 	mpp_gang_result result; /* QE_ITEM_COMMAND; NULL: discard */
@@ -58,6 +67,10 @@ typedef struct Qe {
 	bool doomed;     /* to be closed when its results are taken: its state is unknown */
 	char lost_message[256];
 
+	QeCopy copy;
+	uint64 copy_rows;
+	uint64 unsent; /* bytes put since nothing was under way */
+
 	PGresult *error; /* first of the commands in flight */
 	TimestampTz error_time;
 	bool quiet;   /* NOTICEs are not passed on */
@@ -81,6 +94,13 @@ extern bool qe_sync(Qe *qe);
 extern void qe_take(Qe *qe);
 extern bool qe_is_ending(const Qe *qe);
 extern void qe_forget_results(Qe *qe);
+
+/* Closes what has failed, keeping libpq's message; returns qe. */
+extern Qe *qe_lose(Qe *qe);
+
+/* ---- copy.c ---- */
+extern char *qe_copy_context(int content, const char *context);
+extern void qe_copy_abort(int timeout_ms);
 
 /* ---- qe_wait.c ---- */
 /* Sleep until a connection can go on, the latch is set or timeout_ms is over. */

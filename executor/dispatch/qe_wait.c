@@ -157,7 +157,8 @@ void qe_cancel(int timeout_ms)
 	for (int i = 0; fds != NULL && qes != NULL && i < qe_count; i++) {
 		Qe *qe = &qe_array[i];
 
-		if (qe->conn == NULL || qe->command_count == 0 || qe->cancel_key == 0)
+		if (qe->conn == NULL || qe->cancel_key == 0 ||
+		    (qe->command_count == 0 && qe->copy == QE_COPY_NONE))
 			continue;
 		qes[count] = qe;
 		fds[count].fd = cancel_connect(qe);
