@@ -59,6 +59,8 @@ static char *agent_config(const struct cluster *cluster, const struct cluster_ho
 		fputs("[control]\nauth = psk\n", out);
 		fprintf(out, "psk_file = %s/agent-%s/key\n", cluster->directory, host->name);
 		put_address(out, "listen", host->address, host->agent_port);
+		fputs("[driver]\n", out);
+		put_address(out, "listen", host->address, 0); /* any port; peers are told */
 	}
 	for (size_t i = 0; i < cluster->host_count; i++) {
 		const struct cluster_host *peer = &cluster->hosts[i];

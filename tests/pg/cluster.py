@@ -29,15 +29,16 @@ def free_port_range(count):
 
 class Cluster:
     """own_agents: an agent per segment, so that rows between them go through a driver.
-    hosts: "TARGET=ADDRESS" of other hosts, reached by ssh; else all is on this one."""
+    hosts: "TARGET=ADDRESS" of other hosts, reached by the command ssh; else all is on this
+    one. prefix: of the `sluice` command, such as `ip netns exec`."""
 
     def __init__(self, tree, segments=2, name="cluster", own_agents=False, hosts=(), address=None,
-                 ssh=None, settings=None):
+                 ssh=None, prefix=(), settings=None):
         self.tree = tree
         self.workspace = tree.workspace
         self.segments = segments * max(1, len(hosts))
         self.directory = self.workspace.path(name)
-        self.command = os.path.join(tree.build, "cluster", "sluice")
+        self.command = [*prefix, os.path.join(tree.build, "cluster", "sluice")]
         arguments = ["init", "--directory", self.directory, "--segments", segments,
                      "--port", free_port_range(2 * self.segments + 2), "--pg-bin", tree.bin,
                      "--agent", self.workspace.program(
@@ -49,7 +50,7 @@ class Cluster:
         for host in hosts:
             arguments += ["--host", host]
         # Told first: also an init that is cut off has started processes.
-        self.workspace.at_end(f"{self.command} stop -d {self.directory} -m immediate")
+        self.workspace.at_end(" ".join(self.command) + f" stop -d {self.directory} -m immediate")
         self.sluice(*arguments)
         with open(os.path.join(self.directory, "cluster.json"), encoding="utf-8") as description:
             self.description = json.load(description)
@@ -60,7 +61,7 @@ class Cluster:
 
     def sluice(self, *arguments, check=True):
         """The `sluice` command; its output."""
-        done = subprocess.run([self.command, *map(str, arguments)], capture_output=True, text=True,
+        done = subprocess.run([*self.command, *map(str, arguments)], capture_output=True, text=True,
                               timeout=INIT_S, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"sluice {' '.join(map(str, arguments))}: status "

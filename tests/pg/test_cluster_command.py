@@ -106,7 +106,7 @@ class ClusterCommand(ClusterCase):
     def test_bad_usage_is_refused_with_status_2(self):
         for arguments in (["stop", "-m", "gently"], ["config"], ["init"], ["nothing"],
                           ["state", "--unknown"], ["init", "-d", "x", "-n", "0"]):
-            done = subprocess.run([self.cluster.command, *arguments], capture_output=True,
+            done = subprocess.run([*self.cluster.command, *arguments], capture_output=True,
                                   check=False)
             self.assertEqual(done.returncode, 2, arguments)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hundreds of statements, over every construct, on a cluster and on plain PostgreSQL."""
+"""Hundreds of statements, over every construct, on a cluster and on plain PostgreSQL.
+
+SLUICE_TOPOLOGY says where the segments are: "one" host and agent; "agents", one agent
+per segment, so that rows go through the tcp driver; "hosts", network namespaces."""
 import os
 import re
 import sys
@@ -8,12 +11,14 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
+from hosts import Hosts  # noqa: E402
 from servers import Case, main  # noqa: E402
 
 from compare import Pair, split  # noqa: E402
 from leaks import assert_none  # noqa: E402
 
 SEGMENTS = int(os.environ.get("SLUICE_SEGMENTS", "2"))
+TOPOLOGY = os.environ.get("SLUICE_TOPOLOGY", "one")
 ORDERED = re.compile(r"^-- ordered$", re.M)
 
 # Tables that join with each other in every way a plan may have to: on both keys, one
@@ -42,7 +47,10 @@ class Statements(Case):
 
     @classmethod
     def prepare(cls):
-        cls.pair = Pair(cls.tree, SEGMENTS, own_agents=bool(os.environ.get("SLUICE_OWN_AGENTS")))
+        options = {"own_agents": TOPOLOGY == "agents"}
+        if TOPOLOGY == "hosts":
+            options = Hosts(cls.workspace, SEGMENTS).options()
+        cls.pair = Pair(cls.tree, 1 if TOPOLOGY == "hosts" else SEGMENTS, **options)
         with open(os.path.join(HERE, "tables.sql"), encoding="utf-8") as script:
             cls.pair.set_up(script.read())
 

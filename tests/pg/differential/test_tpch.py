@@ -31,7 +31,7 @@ class Tpch(Case):
 
     @classmethod
     def prepare(cls):
-        cls.pair = Pair(cls.tree, SEGMENTS, own_agents=bool(os.environ.get("SLUICE_OWN_AGENTS")))
+        cls.pair = Pair(cls.tree, SEGMENTS)
         with open(os.path.join(TPCH, "schema.sql"), encoding="utf-8") as schema:
             cls.pair.set_up(schema.read())
         generate = os.path.join(cls.tree.build, "bench", "tpch", "tpch-generate")
