@@ -57,6 +57,7 @@ struct slu_endpoint {
 	int doorbell_fd;
 	int epoll_fd; /* doorbell and socket, for foreign event loops */
 	bool agent_gone;
+	uint64_t agent_looked_ns; /* last look into the socket by slu_endpoint_disarm() */
 	uint32_t request_id;
 	unsigned fork_count; /* of the process when it attached */
 	uint64_t timeout_ns;

@@ -17,6 +17,7 @@
 #define SPIN_SLICE_NS        (4 * SLU_NS_PER_US)
 #define SPIN_SLICES_PER_LOOK 16u
 #define SPINS_PER_CLOCK      32u
+#define AGENT_LOOK_NS        SLU_NS_PER_MS
 
 static inline void cpu_relax(void)
 {
@@ -443,9 +444,17 @@ int slu_endpoint_arm(slu_endpoint *endpoint)
 
 void slu_endpoint_disarm(slu_endpoint *endpoint)
 {
+	uint64_t now_ns;
+
 	if (endpoint_check(endpoint) < 0)
 		return;
 	port_wake(&endpoint->port);
-	endpoint_agent_messages(endpoint);
+	/* What wakes a loop is hardly ever the agent, and to look costs a system call. A
+	 * message that waits meanwhile ends the next sleep at once. */
+	now_ns = clock_now_ns();
+	if (now_ns - endpoint->agent_looked_ns >= AGENT_LOOK_NS) {
+		endpoint->agent_looked_ns = now_ns;
+		endpoint_agent_messages(endpoint);
+	}
 	endpoint_collect(endpoint);
 }
