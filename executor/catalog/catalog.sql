@@ -45,3 +45,8 @@ SELECT objoid::regclass AS relation, split_part(label, '(', 1) AS policy,
 FROM pg_catalog.pg_seclabel
 WHERE provider = 'sluice' AND classoid = 'pg_catalog.pg_class'::regclass AND objsubid = 0;
 GRANT SELECT ON sluice.distribution TO PUBLIC;
+
+-- What nodes of one cluster must have in common; asked for at each new connection of
+-- the coordinator to a segment.
+CREATE FUNCTION sluice.node_identity() RETURNS text LANGUAGE c STABLE
+AS 'MODULE_PATHNAME', 'mpp_node_identity';

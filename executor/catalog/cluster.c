@@ -98,8 +98,7 @@ static void write_members(const List *members)
 	ListCell *cell;
 
 	initStringInfo(&label);
-	foreach(cell, members)
-	{
+	foreach (cell, members) {
 		const Member *member = lfirst(cell);
 
 		for (int i = 0; i < COLUMN_COUNT; i++)
@@ -121,8 +120,7 @@ Datum mpp_cluster_members(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	input = TupleDescGetAttInMetadata(result->setDesc);
-	foreach(cell, read_members())
-	{
+	foreach (cell, read_members()) {
 		Member *member = lfirst(cell);
 
 		tuplestore_puttuple(result->setResult,
@@ -159,8 +157,9 @@ static bool has_dbid(const List *members, const char *dbid)
 {
 	ListCell *cell;
 
-	foreach(cell, members) if (strcmp(((Member *)lfirst(cell))->columns[COLUMN_DBID], dbid) ==
-	                           0) return true;
+	foreach (cell, members)
+		if (strcmp(((Member *)lfirst(cell))->columns[COLUMN_DBID], dbid) == 0)
+			return true;
 	return false;
 }
 
@@ -168,8 +167,9 @@ static List *without_dbid(List *members, const char *dbid)
 {
 	ListCell *cell;
 
-	foreach(cell, members) if (strcmp(((Member *)lfirst(cell))->columns[COLUMN_DBID], dbid) ==
-	                           0) members = foreach_delete_current(members, cell);
+	foreach (cell, members)
+		if (strcmp(((Member *)lfirst(cell))->columns[COLUMN_DBID], dbid) == 0)
+			members = foreach_delete_current(members, cell);
 	return members;
 }
 
@@ -221,8 +221,7 @@ static MppCluster *build(const List *members)
 	ListCell *cell;
 
 	built->segments = palloc0(sizeof(MppSegment) * Max(list_length(members), 1));
-	foreach(cell, members)
-	{
+	foreach (cell, members) {
 		char **columns = ((Member *)lfirst(cell))->columns;
 		int content = atoi(columns[COLUMN_CONTENT]);
 

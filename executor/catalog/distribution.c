@@ -46,8 +46,7 @@ void mpp_distribution_of_columns(Oid relid, MppPolicy policy, List *columns,
 	built.types = palloc0(sizeof(Oid) * Max(count, 1));
 	built.collations = palloc0(sizeof(Oid) * Max(count, 1));
 	built.opfamilies = palloc0(sizeof(Oid) * Max(count, 1));
-	foreach(cell, columns)
-	{
+	foreach (cell, columns) {
 		const char *name = strVal(lfirst(cell));
 		AttrNumber number = get_attnum(relid, name);
 		Oid type;

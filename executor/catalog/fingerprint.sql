@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What the dictionary of a node says, in a form that can be compared between nodes:
 -- without OIDs, without what only one node has (rows, values of sequences, temporary
--- objects; the versions of columns that PostgreSQL 15.15 keeps among their options),
--- and without what extensions
--- brought (their version is compared).
+-- objects, versions of columns), and without what extensions brought (their version
+-- is compared).
 
 -- Schemas of which every node has the same objects.
 CREATE VIEW sluice.fingerprint_schemas AS

@@ -41,7 +41,8 @@ static List *parse_columns(char *text, const char *label)
 
 	if (!SplitIdentifierString(text, ',', &names) || names == NIL)
 		bad_label(label);
-	foreach(cell, names) columns = lappend(columns, makeString(pstrdup(lfirst(cell))));
+	foreach (cell, names)
+		columns = lappend(columns, makeString(pstrdup(lfirst(cell))));
 	return columns;
 }
 
@@ -80,9 +81,9 @@ char *mpp_label_columns(const List *columns)
 	ListCell *cell;
 
 	initStringInfo(&text);
-	foreach(cell, columns)
-	        appendStringInfo(&text, "%s%s", cell == list_head(columns) ? "" : ", ",
-	                         quote_identifier(strVal(lfirst(cell))));
+	foreach (cell, columns)
+		appendStringInfo(&text, "%s%s", cell == list_head(columns) ? "" : ", ",
+		                 quote_identifier(strVal(lfirst(cell))));
 	return text.data;
 }
 
@@ -107,8 +108,8 @@ Datum mpp_distribution_keys(PG_FUNCTION_ARGS)
 	if (columns == NIL)
 		PG_RETURN_NULL();
 	names = palloc(sizeof(Datum) * list_length(columns));
-	foreach(cell, columns) names[foreach_current_index(cell)] =
-	        CStringGetTextDatum(strVal(lfirst(cell)));
+	foreach (cell, columns)
+		names[foreach_current_index(cell)] = CStringGetTextDatum(strVal(lfirst(cell)));
 	PG_RETURN_ARRAYTYPE_P(
 	        construct_array(names, list_length(columns), TEXTOID, -1, false, TYPALIGN_INT));
 }

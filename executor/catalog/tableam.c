@@ -32,7 +32,7 @@ static TableAmRoutine shell_routine;
 typedef struct ShellScan {
 	TableScanDescData base;
 	void *sample; /* of mpp_sample_source */
-	double rows_per_page;
+	bool has_sample;
 } ShellScan;
 
 static void pg_attribute_noreturn() reached(Relation relation)
@@ -173,6 +173,33 @@ static bool shell_scan_sample_next_block(TableScanDesc scan, struct SampleScanSt
 	return false;
 }
 
+/* Of the pages that ANALYZE looks at, the first has all rows of the sample. */
+static bool shell_scan_analyze_next_block(TableScanDesc base, BlockNumber block,
+                                          BufferAccessStrategy strategy)
+{
+	ShellScan *scan = (ShellScan *)base;
+
+	if (!scan->has_sample && mpp_is_qd() && mpp_sample_source != NULL)
+		scan->sample = mpp_sample_source->begin(base->rs_rd);
+	scan->has_sample = true;
+	return true;
+}
+
+/* ANALYZE counts rows by page; each shall have the average. */
+static bool shell_scan_analyze_next_tuple(TableScanDesc base, TransactionId oldest_xmin,
+                                          double *live_rows, double *dead_rows,
+                                          TupleTableSlot *slot)
+{
+	ShellScan *scan = (ShellScan *)base;
+	Form_pg_class class = base->rs_rd->rd_rel;
+
+	if (scan->sample != NULL && mpp_sample_source->next(scan->sample, slot))
+		return true;
+	*live_rows += Max(class->reltuples, 0) / Max(class->relpages, 1);
+	ExecClearTuple(slot);
+	return false;
+}
+
 /* Statistics of the rows on the segments stay as they are when an index is built
  * over the shell or the shell is rewritten. */
 static double shell_index_build_range_scan(Relation table, Relation index,
@@ -278,6 +305,8 @@ static void fill_shell_routine(void)
 	shell_routine.tuple_lock = shell_tuple_lock;
 	shell_routine.scan_bitmap_next_block = shell_scan_bitmap_next_block;
 	shell_routine.scan_sample_next_block = shell_scan_sample_next_block;
+	shell_routine.scan_analyze_next_block = shell_scan_analyze_next_block;
+	shell_routine.scan_analyze_next_tuple = shell_scan_analyze_next_tuple;
 	shell_routine.index_build_range_scan = shell_index_build_range_scan;
 	shell_routine.index_validate_scan = shell_index_validate_scan;
 	shell_routine.relation_copy_for_cluster = shell_relation_copy_for_cluster;

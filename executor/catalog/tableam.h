@@ -21,12 +21,11 @@ extern int mpp_shell_scans_allowed;
 /* Whether a relation is stored by the shell, here on the coordinator. */
 extern bool mpp_is_shell(Relation relation);
 
-/* Where ANALYZE gets the sample of a shell from; set by executor/ddl/. */
+/* Where ANALYZE of a QD gets the sample of a shell from; set by executor/ddl/. The
+ * shell's pg_class has the number of pages and rows already. */
 typedef struct MppSampleSource {
-	/* Pages of the table on all segments. */
-	double (*page_count)(Relation relation);
-	/* Begin: ret_row_count is of the whole table. Returns the state of next. */
-	void *(*begin)(Relation relation, double *ret_row_count);
+	/* Returns the state of next, in the current memory context. */
+	void *(*begin)(Relation relation);
 	/* Stores the next row of the sample in the slot; false: there is none. */
 	bool (*next)(void *state, TupleTableSlot *slot);
 } MppSampleSource;

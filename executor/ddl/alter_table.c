@@ -189,8 +189,7 @@ static bool may_have_volatile_default(const ColumnDef *column)
 		if (strstr(name, "serial") != NULL)
 			return true;
 	}
-	foreach(cell, column->constraints)
-	{
+	foreach (cell, column->constraints) {
 		const Constraint *constraint = lfirst(cell);
 
 		if (constraint->contype == CONSTR_IDENTITY ||
@@ -249,10 +248,10 @@ static void after_alter(void *ctx)
 	Alteration *alteration = ctx;
 	ListCell *cell;
 
-	foreach(cell, alteration->added)
-	        check_added_column(alteration->relid, lfirst(cell), alteration->is_empty);
-	foreach(cell, find_all_inheritors(alteration->relid, NoLock, NULL))
-	        mpp_check_distribution(lfirst_oid(cell));
+	foreach (cell, alteration->added)
+		check_added_column(alteration->relid, lfirst(cell), alteration->is_empty);
+	foreach (cell, find_all_inheritors(alteration->relid, NoLock, NULL))
+		mpp_check_distribution(lfirst_oid(cell));
 }
 
 /* ALTER TABLE ... SET (distributed_by = ...), or false when it is not that. */
@@ -260,8 +259,7 @@ static bool alter_distribution(AlterTableStmt *statement, Oid relid)
 {
 	ListCell *cell;
 
-	foreach(cell, statement->cmds)
-	{
+	foreach (cell, statement->cmds) {
 		AlterTableCmd *command = lfirst(cell);
 		MppTableOption option;
 		List *options;
@@ -288,9 +286,10 @@ void mpp_alter_table(MppCall *call)
 	ListCell *cell;
 
 	if (statement->objtype == OBJECT_TYPE)
-		foreach(cell, statement->cmds) if (((AlterTableCmd *)lfirst(cell))->behavior ==
-		                                   DROP_CASCADE)
-		        refuse("ALTER TYPE ... CASCADE", "Alter the tables of the type first.");
+		foreach (cell, statement->cmds)
+			if (((AlterTableCmd *)lfirst(cell))->behavior == DROP_CASCADE)
+				refuse("ALTER TYPE ... CASCADE",
+				       "Alter the tables of the type first.");
 	if (!OidIsValid(alteration.relid) || mpp_distribution_get(alteration.relid) == NULL) {
 		mpp_run_everywhere(call, NULL, NULL, NULL);
 		return;
@@ -299,7 +298,8 @@ void mpp_alter_table(MppCall *call)
 	(void)lock_owned(statement->relation, AlterTableGetLockLevel(statement->cmds));
 	if (alter_distribution(statement, alteration.relid))
 		return;
-	foreach(cell, statement->cmds) check_command(lfirst(cell), &alteration);
+	foreach (cell, statement->cmds)
+		check_command(lfirst(cell), &alteration);
 	mpp_run_everywhere(call, NULL, after_alter, &alteration);
 }
 
@@ -317,14 +317,14 @@ static void after_rename(void *ctx)
 	ListCell *table;
 	ListCell *key;
 
-	forboth(table, renaming->relids, key, renaming->keys)
-	{
+	forboth (table, renaming->relids, key, renaming->keys) {
 		List *columns = NIL;
 		ListCell *number;
 
-		foreach(number, (List *)lfirst(key)) columns = lappend(
-		        columns,
-		        makeString(get_attname(lfirst_oid(table), lfirst_int(number), false)));
+		foreach (number, (List *)lfirst(key))
+			columns = lappend(columns,
+			                  makeString(get_attname(lfirst_oid(table),
+			                                         lfirst_int(number), false)));
 		mpp_label_everywhere(lfirst_oid(table), MPP_POLICY_HASH, columns);
 	}
 }
@@ -354,8 +354,8 @@ void mpp_rename(MppCall *call)
 	if (statement->renameType == OBJECT_COLUMN) {
 		relid = lock_owned(statement->relation, AccessExclusiveLock);
 		if (OidIsValid(relid))
-			foreach(cell, find_all_inheritors(relid, AccessExclusiveLock, NULL))
-			        remember_key(&renaming, lfirst_oid(cell), statement->subname);
+			foreach (cell, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+				remember_key(&renaming, lfirst_oid(cell), statement->subname);
 	}
 	mpp_run_everywhere(call, NULL, after_rename, &renaming);
 }
@@ -375,6 +375,9 @@ void mpp_create_index(MppCall *call)
 	if (statement->concurrent)
 		refuse("CREATE INDEX CONCURRENTLY", "Create it without CONCURRENTLY.");
 	mpp_run_everywhere(call, NULL, OidIsValid(relid) ? after_index : NULL, &relid);
+	/* The planner should know of it what ANALYZE would say. */
+	if (mpp_is_sent() && mpp_distribution_get(relid) != NULL)
+		mpp_refresh_sizes(find_all_inheritors(relid, NoLock, NULL));
 }
 
 void mpp_create_trigger(MppCall *call)

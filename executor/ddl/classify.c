@@ -17,11 +17,6 @@
 
 #include "executor/ddl/ddl.h"
 
-static bool vacuum_is_analyze(const VacuumStmt *statement)
-{
-	return !statement->is_vacuumcmd;
-}
-
 MppStatementKind mpp_classify(const Node *statement)
 {
 	switch (nodeTag(statement)) {
@@ -63,8 +58,6 @@ MppStatementKind mpp_classify(const Node *statement)
 		return MPP_STATEMENT_REFUSED;
 
 	case T_VacuumStmt:
-		return vacuum_is_analyze((const VacuumStmt *)statement) ? MPP_STATEMENT_EVERYWHERE
-		                                                        : MPP_STATEMENT_EACH_NODE;
 	case T_CheckPointStmt:
 		return MPP_STATEMENT_EACH_NODE;
 	case T_ReindexStmt:
@@ -117,7 +110,8 @@ static List *add_relations(List *relations, const List *range_vars)
 {
 	ListCell *cell;
 
-	foreach(cell, range_vars) relations = add_relation(relations, lfirst(cell));
+	foreach (cell, range_vars)
+		relations = add_relation(relations, lfirst(cell));
 	return relations;
 }
 
@@ -184,9 +178,9 @@ List *mpp_statement_relations(const Node *statement)
 	case T_AlterSeqStmt:
 		return add_relation(NIL, ((const AlterSeqStmt *)statement)->sequence);
 	case T_CreateStatsStmt:
-		foreach(cell, ((const CreateStatsStmt *)statement)->relations) if (IsA(lfirst(cell),
-		                                                                       RangeVar))
-		        relations = add_relation(relations, lfirst(cell));
+		foreach (cell, ((const CreateStatsStmt *)statement)->relations)
+			if (IsA(lfirst(cell), RangeVar))
+				relations = add_relation(relations, lfirst(cell));
 		return relations;
 	case T_TruncateStmt:
 		return add_relations(NIL, ((const TruncateStmt *)statement)->relations);
@@ -197,12 +191,14 @@ List *mpp_statement_relations(const Node *statement)
 		               ? add_relations(NIL, ((const GrantStmt *)statement)->objects)
 		               : NIL;
 	case T_VacuumStmt:
-		foreach(cell, ((const VacuumStmt *)statement)->rels) relations =
-		        add_relation(relations, ((VacuumRelation *)lfirst(cell))->relation);
+		foreach (cell, ((const VacuumStmt *)statement)->rels)
+			relations =
+			        add_relation(relations, ((VacuumRelation *)lfirst(cell))->relation);
 		return relations;
 	case T_DropStmt:
-		foreach(cell, ((const DropStmt *)statement)->objects) relations = add_object(
-		        relations, lfirst(cell), ((const DropStmt *)statement)->removeType);
+		foreach (cell, ((const DropStmt *)statement)->objects)
+			relations = add_object(relations, lfirst(cell),
+			                       ((const DropStmt *)statement)->removeType);
 		return relations;
 	case T_CommentStmt:
 		return add_object(NIL, ((const CommentStmt *)statement)->object,
@@ -272,7 +268,8 @@ bool mpp_concerns_temporary(const Node *statement)
 
 	if (mpp_creates_temporary(statement))
 		return true;
-	foreach(cell, relations) temporary += mpp_is_temporary(lfirst_oid(cell));
+	foreach (cell, relations)
+		temporary += mpp_is_temporary(lfirst_oid(cell));
 	if (temporary != 0 && temporary != list_length(relations))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		                errmsg("temporary and other tables cannot be in one statement"),

@@ -29,8 +29,7 @@ void mpp_take_table_option(List **options, MppTableOption *ret_option)
 	ListCell *cell;
 
 	*ret_option = (MppTableOption){0};
-	foreach(cell, *options)
-	{
+	foreach (cell, *options) {
 		DefElem *option = lfirst(cell);
 
 		if (option->defnamespace != NULL || strcmp(option->defname, OPTION_NAME) != 0)
@@ -116,8 +115,7 @@ static bool parents_distribution(const CreateStmt *statement, MppPolicy *ret_pol
 {
 	ListCell *cell;
 
-	foreach(cell, statement->inhRelations)
-	{
+	foreach (cell, statement->inhRelations) {
 		Oid parent = RangeVarGetRelid(lfirst(cell), NoLock, false);
 		const MppDistribution *distribution = mpp_distribution_get(parent);
 

@@ -31,8 +31,7 @@ void mpp_run_statement(const char *text)
 {
 	ListCell *cell;
 
-	foreach(cell, raw_parser(text, RAW_PARSE_DEFAULT))
-	{
+	foreach (cell, raw_parser(text, RAW_PARSE_DEFAULT)) {
 		PlannedStmt *statement = makeNode(PlannedStmt);
 
 		statement->commandType = CMD_UTILITY;
@@ -51,8 +50,7 @@ static List *result_columns(const Query *query, const IntoClause *into)
 	List *columns = NIL;
 	ListCell *cell;
 
-	foreach(cell, query->targetList)
-	{
+	foreach (cell, query->targetList) {
 		TargetEntry *entry = lfirst(cell);
 
 		if (entry->resjunk)
@@ -96,8 +94,7 @@ static void append_options(StringInfo text, const IntoClause *into)
 
 	if (into->accessMethod != NULL)
 		appendStringInfo(text, " USING %s", quote_identifier(into->accessMethod));
-	foreach(cell, into->options)
-	{
+	foreach (cell, into->options) {
 		DefElem *option = lfirst(cell);
 
 		appendStringInfoString(text, cell == list_head(into->options) ? " WITH (" : ", ");
@@ -125,8 +122,7 @@ static Oid create_table(const IntoClause *into, const List *columns)
 	        &text, "CREATE %sTABLE %s (",
 	        into->rel->relpersistence == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "",
 	        quote_qualified_identifier(get_namespace_name(namespace), into->rel->relname));
-	foreach(cell, columns)
-	{
+	foreach (cell, columns) {
 		if (cell != list_head(columns))
 			appendStringInfoString(&text, ", ");
 		append_column(&text, lfirst(cell));

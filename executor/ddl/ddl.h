@@ -43,6 +43,9 @@ extern void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(vo
 /* Have the segments run this, too, after the statement that is being run. */
 extern void mpp_send_later(const char *text);
 
+/* Whether the segments have run what the coordinator has: not within statements. */
+extern bool mpp_is_sent(void);
+
 /* ---- classify.c ---- */
 
 typedef enum MppStatementKind {
@@ -98,6 +101,9 @@ extern void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *column
  * and foreign keys, and unless its parents and children are distributed as it is. */
 extern void mpp_check_distribution(Oid relid);
 
+/* Of unique and exclusion keys alone, with a distribution that it may get. */
+extern void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution);
+
 /* The same after it was distributed anew: foreign keys of other tables, too. */
 extern void mpp_check_new_distribution(Oid relid);
 
@@ -129,6 +135,20 @@ extern void mpp_alter_table_init(void);
 
 /* Whether there are rows in the table, its partitions or its heirs. */
 extern bool mpp_table_is_empty(Oid relid);
+
+/* ---- sample.c, statistics.c ---- */
+
+/* VACUUM, ANALYZE, and what begins transactions itself. */
+extern void mpp_run_on_each_node(MppCall *call);
+
+/* Bring pages and rows in pg_class up to date for these tables and their indexes, as
+ * the segments' own pg_class has them; NIL: for all. */
+extern void mpp_refresh_sizes(const List *only);
+
+/* Rows of a table by segment, as estimated there. */
+extern double *mpp_segment_rows(Oid relid);
+
+extern void mpp_sample_init(void);
 
 /* ---- redistribute.c ---- */
 

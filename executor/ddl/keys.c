@@ -37,8 +37,9 @@ char *mpp_column_list(const List *columns)
 	ListCell *cell;
 
 	initStringInfo(&text);
-	foreach(cell, columns) appendStringInfo(
-	        &text, "%s\"%s\"", cell == list_head(columns) ? "" : ", ", strVal(lfirst(cell)));
+	foreach (cell, columns)
+		appendStringInfo(&text, "%s\"%s\"", cell == list_head(columns) ? "" : ", ",
+		                 strVal(lfirst(cell)));
 	return text.data;
 }
 
@@ -103,14 +104,15 @@ static void check_exclusion(Relation index, Relation table, const MppDistributio
 	}
 }
 
-static void check_unique_keys(Relation table, const MppDistribution *distribution)
+void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution)
 {
+	Relation table;
 	ListCell *cell;
 
 	if (distribution->policy == MPP_POLICY_REPLICATED)
 		return;
-	foreach(cell, RelationGetIndexList(table))
-	{
+	table = table_open(relid, AccessShareLock);
+	foreach (cell, RelationGetIndexList(table)) {
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		if (index->rd_index->indisexclusion && distribution->policy == MPP_POLICY_HASH)
@@ -119,6 +121,7 @@ static void check_unique_keys(Relation table, const MppDistribution *distributio
 			check_unique_index(index, table, distribution);
 		index_close(index, AccessShareLock);
 	}
+	table_close(table, AccessShareLock);
 }
 
 /* ---- foreign keys ---- */
@@ -168,8 +171,7 @@ static void check_foreign_keys(Relation table)
 {
 	ListCell *cell;
 
-	foreach(cell, RelationGetFKeyList(table))
-	{
+	foreach (cell, RelationGetFKeyList(table)) {
 		const ForeignKeyCacheInfo *key = lfirst(cell);
 
 		check_foreign_key(key->conrelid, key->confrelid, key->nkeys, key->conkey,
@@ -253,8 +255,10 @@ static void check_hierarchy(Oid relid)
 {
 	ListCell *cell;
 
-	foreach(cell, mpp_parents(relid)) check_same(lfirst_oid(cell), relid);
-	foreach(cell, find_inheritance_children(relid, NoLock)) check_same(relid, lfirst_oid(cell));
+	foreach (cell, mpp_parents(relid))
+		check_same(lfirst_oid(cell), relid);
+	foreach (cell, find_inheritance_children(relid, NoLock))
+		check_same(relid, lfirst_oid(cell));
 }
 
 void mpp_check_distribution(Oid relid)
@@ -264,8 +268,8 @@ void mpp_check_distribution(Oid relid)
 
 	if (distribution == NULL)
 		return;
+	mpp_check_unique_keys(relid, distribution);
 	table = table_open(relid, AccessShareLock);
-	check_unique_keys(table, distribution);
 	check_foreign_keys(table);
 	check_hierarchy(relid);
 	table_close(table, AccessShareLock);

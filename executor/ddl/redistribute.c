@@ -89,10 +89,10 @@ static void label_all(Oid relid, MppPolicy policy, List *columns)
 {
 	ListCell *cell;
 
-	foreach(cell, find_all_inheritors(relid, AccessExclusiveLock, NULL))
-	        mpp_label_everywhere(lfirst_oid(cell), policy, columns);
-	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
-	        mpp_check_new_distribution(lfirst_oid(cell));
+	foreach (cell, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+		mpp_label_everywhere(lfirst_oid(cell), policy, columns);
+	foreach (cell, find_all_inheritors(relid, NoLock, NULL))
+		mpp_check_new_distribution(lfirst_oid(cell));
 }
 
 static void move_rows(Oid relid, MppPolicy policy, List *columns)
@@ -127,6 +127,7 @@ void mpp_redistribute(Oid relid, MppPolicy policy, List *columns)
 	if (current != NULL && current->policy == policy &&
 	    equal(mpp_key_names(relid, current), columns))
 		return;
+	mpp_check_unique_keys(relid, &wanted);
 	if (mpp_table_is_empty(relid))
 		label_all(relid, policy, columns);
 	else

@@ -8,6 +8,7 @@
 
 #include <access/xact.h>
 #include <catalog/namespace.h>
+#include <commands/defrem.h>
 #include <commands/extension.h>
 #include <parser/analyze.h>
 #include <tcop/cmdtag.h>
@@ -86,13 +87,19 @@ void mpp_send_later(const char *text)
 		enqueue(text);
 }
 
+bool mpp_is_sent(void)
+{
+	return depth == 0;
+}
+
 static void flush_queue(void)
 {
 	List *texts = queue;
 	ListCell *cell;
 
 	queue = NIL;
-	foreach(cell, texts)(void) mpp_gang_command(mpp_gang_all(), lfirst(cell), true);
+	foreach (cell, texts)
+		(void)mpp_gang_command(mpp_gang_all(), lfirst(cell), true);
 }
 
 /* A view over temporary relations is temporary itself; that is known afterwards. */
@@ -144,6 +151,28 @@ static void refuse(const MppCall *call)
 	                       GetCommandTagName(CreateCommandTag(call->statement->utilityStmt)))));
 }
 
+/* EXPLAIN ANALYZE would create the table on the coordinator alone. */
+static void check_explain(const ExplainStmt *statement)
+{
+	const Query *query = castNode(Query, statement->query);
+	const CreateTableAsStmt *creation = (const CreateTableAsStmt *)query->utilityStmt;
+	ListCell *cell;
+
+	if (query->commandType != CMD_UTILITY || !IsA(creation, CreateTableAsStmt) ||
+	    creation->objtype == OBJECT_MATVIEW || mpp_creates_temporary((const Node *)creation))
+		return;
+	foreach (cell, statement->options) {
+		DefElem *option = lfirst(cell);
+
+		if (strcmp(option->defname, "analyze") == 0 && defGetBoolean(option))
+			ereport(ERROR,
+			        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			         errmsg("EXPLAIN ANALYZE of CREATE TABLE AS is not supported for "
+			                "distributed tables"),
+			         errhint("Explain the query alone.")));
+	}
+}
+
 static void run_on_all_nodes(MppCall *call)
 {
 	switch (nodeTag(call->statement->utilityStmt)) {
@@ -178,12 +207,14 @@ static void run_on_coordinator(MppCall *call)
 	Node *statement = call->statement->utilityStmt;
 	MppStatementKind kind = mpp_classify(statement);
 
+	if (IsA(statement, ExplainStmt))
+		check_explain((ExplainStmt *)statement);
 	if (kind == MPP_STATEMENT_REFUSED)
 		refuse(call);
 	else if (kind == MPP_STATEMENT_LOCAL || mpp_concerns_temporary(statement))
 		call_next(call);
 	else if (kind == MPP_STATEMENT_EACH_NODE)
-		mpp_run_here(call);
+		mpp_run_on_each_node(call);
 	else
 		run_on_all_nodes(call);
 }
@@ -226,4 +257,5 @@ void mpp_ddl_init(void)
 	previous_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 	mpp_alter_table_init();
+	mpp_sample_init();
 }
