@@ -19,12 +19,14 @@
 static struct wal_lag lag;
 static uint64_t seen_feedbacks;
 static struct slu_wal_positions seen;
+static bool release_due; /* commits wait for what was heard, but nobody could be released */
 
 void feedback_begin(void)
 {
 	wal_lag_init(&lag);
 	seen_feedbacks = 0;
 	memset(&seen, 0, sizeof(seen));
+	release_due = false;
 }
 
 void feedback_sent(XLogRecPtr end_lsn, uint64_t now_ns)
@@ -63,6 +65,22 @@ static void slot_advance(XLogRecPtr flush_lsn)
 	ReplicationSlotsComputeRequiredLSN();
 }
 
+/* A standby counts from when it streams on. PostgreSQL says so after flush_if_writable()
+ * has sent the last of a catch-up, and the answer to that can have come by then. */
+static void release(void)
+{
+	release_due = MyWalSnd->state == WALSNDSTATE_CATCHUP;
+	if (!release_due)
+		SyncRepReleaseWaiters();
+}
+
+bool feedback_release_due(void)
+{
+	if (release_due)
+		release();
+	return release_due;
+}
+
 void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns)
 {
 	const struct slu_wal_positions *heard = &status->positions;
@@ -94,7 +112,7 @@ void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns)
 	SpinLockRelease(&MyWalSnd->mutex);
 
 	if (!am_cascading_walsender)
-		SyncRepReleaseWaiters();
+		release();
 	if (MyReplicationSlot && heard->flush_lsn != InvalidXLogRecPtr)
 		slot_advance(heard->flush_lsn);
 }

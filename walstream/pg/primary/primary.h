@@ -42,4 +42,7 @@ void feedback_begin(void);
 void feedback_sent(XLogRecPtr end_lsn, uint64_t now_ns);
 void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns);
 
+/* Release commits that could not be released before. true: that is still so. */
+bool feedback_release_due(void);
+
 #endif

@@ -374,10 +374,13 @@ static int stream_flush_if_writable(void)
 		wait_here();
 		hear();
 	} else if (slu_walsender_status(sender)->sent_lsn >= engine_end) {
-		wait_busily();
+		if (MyWalSnd->state != WALSNDSTATE_CATCHUP)
+			wait_busily();
 		if (result == SLU_OK)
 			prepare_sleep();
 	}
+	if (feedback_release_due())
+		SetLatch(MyLatch); /* come back when the standby counts */
 	count();
 	/* A standby that left in order says so on the socket, too. */
 	return result < 0 ? lost() : 0;
