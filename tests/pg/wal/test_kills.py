@@ -111,6 +111,7 @@ class Kills(WalCase):
         settings = {name: value for name, value in old.settings.items()
                     if not name.startswith("primary_")}
         if self.random.random() < 0.5:
+            new.execute("checkpoint")  # PostgreSQL 15's pg_rewind takes the timeline from there
             self.tree.run("pg_rewind", "--target-pgdata", old.data, "--source-server",
                           new.conninfo("pg_rewind") + " dbname=postgres")
             old.configure(**settings)

@@ -66,7 +66,6 @@ class WalCase(Case):
             "sluice.walstream": mode,
             "sluice.walstream_socket": agent.socket,
             "sluice.walstream_cluster_id": CLUSTER_ID,
-            "sluice.walstream_node": agent.node,
         }
 
     @classmethod
@@ -130,13 +129,13 @@ class WalCase(Case):
                              r"could not find a valid record|could not find file)[^\n]*\s*)?\Z",
                              f"{server.name}: {names}")
 
-    def assert_over_sluice(self, primary, name="standby"):
+    def assert_over_sluice(self, primary, name="standby", same_node=False):
         """The stream of that standby does not go over the TCP connection."""
         if self.over == "stock":
             return
         driver = primary.value("select driver from sluice.stat_walstream join pg_stat_replication"
                                " using (pid) where application_name = %s", name)
-        self.assertEqual(driver, "shm" if self.over == "local" else self.over)
+        self.assertEqual(driver, "shm" if self.over == "local" or same_node else "network")
 
 
 def flushed(server):
