@@ -20,6 +20,7 @@
 #include "executor/exec/merge.h"
 #include "executor/exec/motion_plan.h"
 #include "executor/exec/qd.h"
+#include "executor/exec/row_codec.h"
 #include "executor/exec/run.h"
 
 typedef struct MotionState {
@@ -29,7 +30,8 @@ typedef struct MotionState {
 	MppRun *run;  /* NULL: not dispatched, or finished */
 	slu_motion_receiver *receiver;
 	bool at_end;
-	MppMerge *merge; /* of MPP_MOTION_ORDERED */
+	MppRowCodec *codec; /* of rows that do not travel as they are */
+	MppMerge *merge;    /* of MPP_MOTION_ORDERED */
 
 	bool keeps_rows; /* may be read again */
 	Tuplestorestate *kept;
@@ -79,6 +81,7 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 {
 	MotionState *state = (MotionState *)node;
 	CustomScan *scan = castNode(CustomScan, node->ss.ps.plan);
+	TupleDesc type;
 
 	if (estate->es_epq_active)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -96,9 +99,10 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 	state->keeps_rows =
 	        state->motion.rescan ||
 	        (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)) != 0;
+	type = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	state->codec = mpp_row_codec_create(type);
 	if (state->motion.kind == MPP_MOTION_ORDERED)
-		state->merge = mpp_merge_create(&state->motion,
-		                                node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+		state->merge = mpp_merge_create(&state->motion, type, state->codec);
 	if (!state->is_root)
 		open_receiver(mpp_run_starting, state);
 }
@@ -159,6 +163,17 @@ static void keep(MotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
 	tuplestore_puttupleslot(state->kept, slot);
 }
 
+/* In memory that lasts until the next row is asked for. */
+static MinimalTuple decode(MotionState *state, MinimalTuple tuple)
+{
+	ExprContext *context = state->css.ss.ps.ps_ExprContext;
+	MemoryContext old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+
+	tuple = mpp_row_codec_decode(state->codec, tuple);
+	MemoryContextSwitchTo(old);
+	return tuple;
+}
+
 static TupleTableSlot *next(ScanState *ss)
 {
 	MotionState *state = (MotionState *)ss;
@@ -172,6 +187,8 @@ static TupleTableSlot *next(ScanState *ss)
 	}
 	if (!receive(state, &tuple))
 		return ExecClearTuple(slot);
+	if (unlikely(state->codec))
+		tuple = decode(state, tuple);
 	ExecStoreMinimalTuple(tuple, slot, false);
 	if (unlikely(state->keeps_rows))
 		keep(state, tuple, slot);

@@ -25,7 +25,11 @@
 #include <catalog/pg_ts_dict.h>
 #include <catalog/pg_type.h>
 #include <ctype.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodes.h>
 #include <utils/lsyscache.h>
+
+#include "executor/exec/value_text.h"
 
 typedef struct Field {
 	const char *name;
@@ -182,9 +186,34 @@ static Oid class_of_type(Oid type)
 	}
 }
 
+/* Whether to look closer at a constant: types that are built in are known. */
+static bool may_hold_oids(Oid type)
+{
+	return type >= MPP_FIRST_NAMED_OID || type == RECORDOID || type == RECORDARRAYOID ||
+	       type == REGCLASSARRAYOID || type == REGTYPEARRAYOID || type == REGROLEARRAYOID ||
+	       type == REGPROCARRAYOID || type == REGPROCEDUREARRAYOID ||
+	       type == REGNAMESPACEARRAYOID || type == REGOPERARRAYOID ||
+	       type == REGOPERATORARRAYOID || type == REGCOLLATIONARRAYOID ||
+	       type == REGCONFIGARRAYOID || type == REGDICTIONARYARRAYOID;
+}
+
+/* What gives the constant on another server. */
+static Expr *expr_of_text(const Const *node, const char *text)
+{
+	CoerceViaIO *coerce = makeNode(CoerceViaIO);
+
+	coerce->arg = (Expr *)makeConst(CSTRINGOID, -1, InvalidOid, -2, CStringGetDatum(text),
+	                                false, false);
+	coerce->resulttype = node->consttype;
+	coerce->resultcollid = node->constcollid;
+	coerce->coerceformat = COERCE_IMPLICIT_CAST;
+	coerce->location = -1;
+	return (Expr *)coerce;
+}
+
 /* ---- scanning -------------------------------------------------------------- */
 
-typedef struct Scan {
+typedef struct TextScan {
 	const char *next;
 	const char *end;
 	StringInfo out;
@@ -192,7 +221,7 @@ typedef struct Scan {
 	MppTextRefs *refs;
 	Oid const_type; /* of the constant being read */
 	int param_kind; /* of the parameter being read */
-} Scan;
+} TextScan;
 
 static bool ends_token(char c)
 {
@@ -217,7 +246,7 @@ static bool token_is(const char *token, const char *end, const char *word)
 	return (size_t)(end - token) == length && memcmp(token, word, length) == 0;
 }
 
-static void put_object(Scan *scan, Oid class_id, Oid object_id)
+static void put_object(TextScan *scan, Oid class_id, Oid object_id)
 {
 	if (object_id < MPP_FIRST_NAMED_OID)
 		appendStringInfo(scan->out, "%u", object_id);
@@ -228,7 +257,7 @@ static void put_object(Scan *scan, Oid class_id, Oid object_id)
 }
 
 /* The value of a field of OIDs: a number, several of an array, or a list "(o ...)". */
-static void rewrite_oids(Scan *scan, Oid class_id)
+static void rewrite_oids(TextScan *scan, Oid class_id)
 {
 	const char *at = scan->next;
 
@@ -264,7 +293,7 @@ static Bitmapset *add_numbers(Bitmapset *set, const char *at)
 }
 
 /* Parameters and subplans: scan->next is behind the name of the field. */
-static void note_reference(Scan *scan, const char *name, const char *end)
+static void note_reference(TextScan *scan, const char *name, const char *end)
 {
 	MppTextRefs *refs = scan->refs;
 
@@ -284,7 +313,7 @@ static void note_reference(Scan *scan, const char *name, const char *end)
 }
 
 /* "4 [ 1 64 0 0 0 0 0 0 ]" of an OID-like type: one reference for the bytes. */
-static void rewrite_const_value(Scan *scan)
+static void rewrite_const_value(TextScan *scan)
 {
 	Oid class_id = class_of_type(scan->const_type);
 	const char *open = strchr(scan->next, '[');
@@ -312,8 +341,33 @@ static void rewrite_const_value(Scan *scan)
 	scan->next = at;
 }
 
+/* A constant whose bytes hold OIDs otherwise: its text, and the way back from it. */
+static bool rewrite_const(TextScan *scan, const char *open)
+{
+	const char *close = strchr(open, '}');
+	const char *type = strstr(open, ":consttype ");
+	const Const *node;
+	MppValueText io;
+	Expr *expr;
+	char *text;
+
+	if (!close || !type || type > close ||
+	    !may_hold_oids((Oid)strtoul(type + strlen(":consttype "), NULL, 10)))
+		return false;
+	node = stringToNode(pnstrdup(open, (Size)(close + 1 - open)));
+	if (node->constisnull || OidIsValid(class_of_type(node->consttype)) ||
+	    !mpp_type_holds_oids(node->consttype))
+		return false;
+	mpp_value_text_init(&io, node->consttype);
+	expr = expr_of_text(node, mpp_value_to_text(&io, node->constvalue));
+	text = nodeToString(expr);
+	mpp_oid_text_write(scan->out, text, scan->names, NULL);
+	scan->next = close + 1;
+	return true;
+}
+
 /* scan->next is behind the name. */
-static void rewrite_field(Scan *scan, const char *name, const char *end)
+static void rewrite_field(TextScan *scan, const char *name, const char *end)
 {
 	const Field *field;
 
@@ -330,12 +384,23 @@ static void rewrite_field(Scan *scan, const char *name, const char *end)
 
 void mpp_oid_text_write(StringInfo out, const char *text, MppNames *names, MppTextRefs *refs)
 {
-	Scan scan = {.next = text, .out = out, .names = names, .refs = refs};
+	TextScan scan = {.next = text, .out = out, .names = names, .refs = refs};
 	const char *copied = text;
 
 	while (*scan.next) {
 		const char *token = scan.next;
 
+		if (*token == '{' && strncmp(token, "{CONST ", 7) == 0) {
+			int length = out->len;
+
+			appendBinaryStringInfo(out, copied, (int)(token - copied));
+			if (rewrite_const(&scan, token)) {
+				copied = scan.next;
+				continue;
+			}
+			out->len = length;
+			out->data[length] = '\0';
+		}
 		if (ends_token(*token)) {
 			scan.next++;
 			continue;

@@ -19,7 +19,6 @@
 #include <utils/lsyscache.h>
 
 #include "executor/catalog/cluster.h"
-#include "executor/catalog/distribution.h"
 #include "executor/catalog/node.h"
 #include "executor/dispatch/dtx.h"
 #include "executor/dispatch/gang.h"
@@ -212,8 +211,7 @@ static void take_report(int content, const PGresult *result, void *ctx)
 
 	if (strncmp(text, "\\x", 2) == 0)
 		strlcpy(digits, text + 2, sizeof(digits));
-	if (!run->counts_once || content == bms_next_member(run->contents, -1))
-		run->processed += strtou64(digits, NULL, 16);
+	run->processed += strtou64(digits, NULL, 16);
 }
 
 static void send_message(MppRun *run, const StringInfoData *message)
@@ -228,20 +226,6 @@ static void send_message(MppRun *run, const StringInfoData *message)
 		mpp_gang_send(content, "SELECT sluice.execute_slices($1, $2)", 2, params,
 		              take_report, run);
 	watch_sockets(run);
-}
-
-/* Rows of a replicated table are written on every segment and count once. */
-static bool counts_once(const EState *estate)
-{
-	const PlannedStmt *statement = estate->es_plannedstmt;
-	const MppDistribution *distribution;
-	const RangeTblEntry *entry;
-
-	if (statement->resultRelations == NIL)
-		return false;
-	entry = list_nth(statement->rtable, linitial_int(statement->resultRelations) - 1);
-	distribution = mpp_distribution_get(entry->relid);
-	return distribution && distribution->policy == MPP_POLICY_REPLICATED;
 }
 
 /* Slices of the coordinator, the lowest first: their rows go to slices at work. */
@@ -285,7 +269,6 @@ MppRun *mpp_qd_dispatch(PlanState *motion, void (*open_receiver)(MppRun *run, vo
 	mpp_gang_wait(tree.contents, mpp_run_drain_all, NULL);
 	run = mpp_run_create(&tree.dispatch, MPP_COORDINATOR);
 	run->contents = bms_copy(tree.contents);
-	run->counts_once = counts_once(tree.estate);
 	open_receiver(run, ctx);
 	send_message(run, &message);
 	pfree(message.data);

@@ -28,7 +28,6 @@ typedef struct MppRun {
 	Bitmapset *contents; /* segments that were sent slices */
 	int foreign_fd;      /* epoll of their sockets; -1: none */
 	uint64 processed;    /* rows that slices have written */
-	bool counts_once;    /* every segment writes the same rows */
 } MppRun;
 
 /* The run whose slice is being started: Motions of the plan belong to it. */

@@ -14,6 +14,7 @@
 #include <utils/memutils.h>
 
 #include "executor/catalog/distribution.h"
+#include "executor/exec/row_codec.h"
 
 struct MppSender {
 	DestReceiver dest; /* first */
@@ -33,6 +34,7 @@ struct MppSender {
 	bool *key_nulls;
 
 	/* rows */
+	MppRowCodec *codec;   /* NULL: rows travel as they are */
 	bool may_be_external; /* a column is of variable length */
 	Datum *values;        /* [natts] with values fetched from out of line */
 	MemoryContext row_memory;
@@ -185,31 +187,52 @@ static bool any_null(const bool *nulls, int count)
 }
 
 /* As heap_form_minimal_tuple(), but where the row travels. */
-static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *slot)
+static void send_formed(MppSender *sender, uint32 destination, TupleDesc type, Datum *values,
+                        bool *nulls)
 {
-	TupleDesc type = slot->tts_tupleDescriptor;
-	Datum *values;
-	bool has_null;
-	Size header, data_size;
+	bool has_null = any_null(nulls, type->natts);
+	Size header = MAXALIGN(SizeofMinimalTupleHeader + (has_null ? BITMAPLEN(type->natts) : 0));
+	Size data_size = heap_compute_data_size(type, values, nulls);
 	void *row;
 	MinimalTuple tuple;
 
+	if (!reserve(sender, destination, header + data_size, &row))
+		return;
+	tuple = row;
+	memset(tuple, 0, header);
+	HeapTupleHeaderSetNatts(tuple, type->natts);
+	tuple->t_hoff = (uint8)(header + MINIMAL_TUPLE_OFFSET);
+	heap_fill_tuple(type, values, nulls, (char *)tuple + header, data_size, &tuple->t_infomask,
+	                has_null ? tuple->t_bits : NULL);
+	slu_motion_append(sender->channels, destination, header + data_size);
+}
+
+static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *slot)
+{
+	Datum *values;
+
 	slot_getallattrs(slot);
 	values = sender->may_be_external ? flat_values(sender, slot) : slot->tts_values;
-	has_null = any_null(slot->tts_isnull, type->natts);
-	header = MAXALIGN(SizeofMinimalTupleHeader + (has_null ? BITMAPLEN(type->natts) : 0));
-	data_size = heap_compute_data_size(type, values, slot->tts_isnull);
-	if (reserve(sender, destination, header + data_size, &row)) {
-		tuple = row;
-		memset(tuple, 0, header);
-		HeapTupleHeaderSetNatts(tuple, type->natts);
-		tuple->t_hoff = (uint8)(header + MINIMAL_TUPLE_OFFSET);
-		heap_fill_tuple(type, values, slot->tts_isnull, (char *)tuple + header, data_size,
-		                &tuple->t_infomask, has_null ? tuple->t_bits : NULL);
-		slu_motion_append(sender->channels, destination, header + data_size);
-	}
+	send_formed(sender, destination, slot->tts_tupleDescriptor, values, slot->tts_isnull);
 	if (values != slot->tts_values)
 		MemoryContextReset(sender->row_memory);
+}
+
+static void send_encoded(MppSender *sender, uint32 destination, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(sender->row_memory);
+	int natts = slot->tts_tupleDescriptor->natts;
+	Datum *values;
+
+	slot_getallattrs(slot);
+	values = flat_values(sender, slot);
+	if (values == slot->tts_values)
+		values = memcpy(sender->values, values, sizeof(Datum) * (Size)natts);
+	mpp_row_codec_encode(sender->codec, values, slot->tts_isnull);
+	send_formed(sender, destination, mpp_row_codec_wire_type(sender->codec), values,
+	            slot->tts_isnull);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(sender->row_memory);
 }
 
 /* A whole heap tuple of this very row type, with nothing out of line. */
@@ -222,6 +245,10 @@ static void send_slot(MppSender *sender, uint32 destination, TupleTableSlot *slo
 {
 	int natts = slot->tts_tupleDescriptor->natts;
 
+	if (unlikely(sender->codec)) {
+		send_encoded(sender, destination, slot);
+		return;
+	}
 	if (TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)) {
 		HeapTuple tuple = ((HeapTupleTableSlot *)slot)->tuple;
 
@@ -256,8 +283,11 @@ static bool receive_slot(TupleTableSlot *slot, DestReceiver *self)
 static void startup(DestReceiver *self, int operation, TupleDesc type)
 {
 	MppSender *sender = (MppSender *)self;
+	MemoryContext old = MemoryContextSwitchTo(sender->run->memory);
 	int i;
 
+	sender->codec = mpp_row_codec_create(type);
+	MemoryContextSwitchTo(old);
 	sender->values =
 	        MemoryContextAlloc(sender->run->memory, sizeof(Datum) * (Size)Max(type->natts, 1));
 	for (i = 0; i < type->natts; i++)

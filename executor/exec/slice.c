@@ -243,6 +243,7 @@ static void write_slice(StringInfo out, const PlannedStmt *statement, MppSlice *
 	motion.custom_scan_tlist = NIL;
 	motion.scan.plan.targetlist = NIL;
 	motion.scan.plan.qual = NIL;
+	motion.scan.plan.initPlan = NIL;
 	put_node(out, &motion, names, &own);
 	put_node(out, slice->plan, names, &own);
 	put_subplans(out, &cut, slice, names, &own);

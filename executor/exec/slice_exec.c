@@ -8,6 +8,7 @@
 #include <nodes/makefuncs.h>
 #include <utils/snapmgr.h>
 
+#include "executor/catalog/distribution.h"
 #include "executor/exec/sender.h"
 
 /* Values that plans elsewhere have computed (InitPlans of the coordinator). */
@@ -24,6 +25,23 @@ static void set_exec_params(EState *estate, const List *params)
 		param->value = value->constvalue;
 		param->isnull = value->constisnull;
 	}
+}
+
+/*
+ * A replicated table is written on every segment; what the statement returns and
+ * counts is what one of them does, the first.
+ */
+static bool is_copy(MppRun *run, const MppSliceInput *input, const MppMotion *motion)
+{
+	const PlannedStmt *statement = input->statement;
+	const MppDistribution *distribution;
+	const RangeTblEntry *entry;
+
+	if (statement->resultRelations == NIL || linitial_int(motion->senders) == run->content)
+		return false;
+	entry = list_nth(statement->rtable, linitial_int(statement->resultRelations) - 1);
+	distribution = mpp_distribution_get(entry->relid);
+	return distribution && distribution->policy == MPP_POLICY_REPLICATED;
 }
 
 static void start(MppRun *run, QueryDesc *query)
@@ -48,15 +66,22 @@ uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input)
 	QueryDesc *query = CreateQueryDesc(input->statement, input->source, input->snapshot,
 	                                   InvalidSnapshot, mpp_sender_dest(sender), input->params,
 	                                   NULL, run->dispatch.instrument);
-	uint64 processed;
+	uint64 processed = 0;
+	MppMotion motion;
+	bool copy;
 
+	mpp_motion_decode(input->motion, &motion);
+	copy = is_copy(run, input, &motion);
+	if (copy)
+		query->dest = None_Receiver;
 	start(run, query);
 	set_exec_params(query->estate, input->exec_params);
 	mpp_sender_set_estate(sender, query->estate);
 	ExecutorRun(query, ForwardScanDirection, 0, true);
 	mpp_sender_finish(sender);
 	ExecutorFinish(query);
-	processed = input->statement->commandType == CMD_SELECT ? 0 : query->estate->es_processed;
+	if (input->statement->commandType != CMD_SELECT && !copy)
+		processed = query->estate->es_processed;
 	ExecutorEnd(query);
 	FreeQueryDesc(query);
 	return processed;

@@ -6,8 +6,12 @@
 #include "executor/exec/wire.h"
 
 #include <catalog/pg_type.h>
+#include <executor/executor.h>
 #include <libpq/pqformat.h>
 #include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/datum.h>
+#include <utils/lsyscache.h>
 
 #include "executor/exec/oid_text.h"
 
@@ -111,12 +115,40 @@ static void get_dispatch(StringInfo in, MppDispatch *ret_dispatch)
 		d->nodes[i] = get_string(in);
 }
 
+/* A value with OIDs inside came as text, which is converted here. */
+static Expr *as_const(Expr *expr)
+{
+	ExprContext *context;
+	Oid type = exprType((Node *)expr);
+	int16 length;
+	bool by_value, isnull;
+	Datum value;
+
+	if (IsA(expr, Const))
+		return expr;
+	context = CreateStandaloneExprContext();
+	value = ExecEvalExprSwitchContext(ExecInitExpr(expr, NULL), context, &isnull);
+	get_typlenbyval(type, &length, &by_value);
+	expr = (Expr *)makeConst(type, -1, exprCollation((Node *)expr), length,
+	                         isnull ? (Datum)0 : datumCopy(value, by_value, length), isnull,
+	                         by_value);
+	FreeExprContext(context, true);
+	return expr;
+}
+
 static List *get_params(StringInfo in, const MppMessage *message)
 {
 	int size = get_count(in, 1);
+	List *params = stringToNode(mpp_oid_text_read(pq_getmsgbytes(in, size), size, message->oids,
+	                                              message->oid_count));
+	ListCell *cell;
 
-	return stringToNode(mpp_oid_text_read(pq_getmsgbytes(in, size), size, message->oids,
-	                                      message->oid_count));
+	foreach (cell, params) {
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		entry->expr = as_const(entry->expr);
+	}
+	return params;
 }
 
 static MppSliceText *get_slice(StringInfo in)

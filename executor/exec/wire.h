@@ -42,7 +42,7 @@ typedef struct MppMessage {
 	MppDispatch dispatch;
 	Oid *oids; /* by the numbers of names */
 	int oid_count;
-	List *exec_params;   /* TargetEntry: resno is the number, the value a Const */
+	List *exec_params;   /* TargetEntry of a Const; resno is the parameter's number */
 	List *extern_params; /* the same */
 	List *slices;        /* MppSliceText */
 } MppMessage;
