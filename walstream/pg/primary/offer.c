@@ -16,6 +16,7 @@
 #include <pgstat.h>
 #include <replication/walreceiver.h>
 #include <replication/walsender.h>
+#include <storage/ipc.h>
 #include <storage/latch.h>
 #include <utils/memutils.h>
 
@@ -48,6 +49,12 @@ static void withdraw(void)
 	slu_endpoint_detach(endpoint);
 	endpoint = NULL;
 	stream_drop();
+}
+
+/* Whatever ends this process, the agent is to see that it left in order. */
+static void withdraw_at_exit(int code, Datum arg)
+{
+	withdraw();
 }
 
 /* Where an older timeline of this server ended. PostgreSQL has read its history before:
@@ -152,11 +159,15 @@ const char *offer_show(void)
 	struct terms_wish wish;
 	struct terms_offer offer;
 	const char *refusal;
+	static bool at_exit;
 	uint64_t cluster;
 	int r;
 
 	if (!wish_read(&wish, &refusal))
 		return refusal;
+	if (!at_exit)
+		before_shmem_exit(withdraw_at_exit, 0);
+	at_exit = true;
 	withdraw();
 	endpoint = walpg_attach(walpg_module.settings, "walsender", &cluster, reason);
 	if (!endpoint)

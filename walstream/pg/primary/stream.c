@@ -232,11 +232,6 @@ static void finish(void)
 		process(slu_now_ns());
 }
 
-static void drop_at_exit(int code, Datum arg)
-{
-	stream_drop();
-}
-
 /* A dead stream is a dead client, as PostgreSQL's own methods report it. */
 static int lost(void)
 {
@@ -441,11 +436,6 @@ static const PQcommMethods stream_methods = {
 
 void stream_prepare(slu_endpoint *new_endpoint, slu_walsender *new_sender, const char *peer)
 {
-	static bool at_exit;
-
-	if (!at_exit)
-		before_shmem_exit(drop_at_exit, 0);
-	at_exit = true;
 	endpoint = new_endpoint;
 	sender = new_sender;
 	core = PqCommMethods;

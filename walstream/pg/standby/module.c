@@ -9,6 +9,7 @@
 
 #include <fmgr.h>
 #include <miscadmin.h>
+#include <storage/ipc.h>
 #include <utils/guc.h>
 
 #include "walstream/pg/standby/standby.h"
@@ -42,9 +43,19 @@ struct walpg_stat *standby_stat(void)
 
 static void standby_forget(void)
 {
+	struct walpg_stat *stat = standby_stat();
+
 	receive_end();
 	slu_endpoint_detach(standby.endpoint);
 	memset(&standby, 0, sizeof(standby));
+	if (stat)
+		walpg_stat_begin(stat, 0, "", "");
+}
+
+/* Whatever ends this process, the agent is to see that it left in order. */
+static void forget_at_exit(int code, Datum arg)
+{
+	standby_forget();
 }
 
 static void fall_back(const char *reason)
@@ -86,9 +97,13 @@ static WalReceiverConn *wrap_connect(const char *conninfo, bool logical, const c
 {
 	const struct walpg_module *module = preloaded();
 	char reason[WALPG_REASON_BYTES];
+	static bool at_exit;
 
 	if (logical || MyBackendType != B_WAL_RECEIVER || !module)
 		return stock.walrcv_connect(conninfo, logical, appname, err);
+	if (!at_exit)
+		before_shmem_exit(forget_at_exit, 0);
+	at_exit = true;
 	standby_forget();
 	standby.mode = module->settings->mode;
 	if (standby.mode == WALPG_OFF)
@@ -154,13 +169,8 @@ static void wrap_send(WalReceiverConn *conn, const char *buffer, int nbytes)
 
 static void wrap_disconnect(WalReceiverConn *conn)
 {
-	struct walpg_stat *stat = standby_stat();
-
-	if (conn == standby.conn) {
+	if (conn == standby.conn)
 		standby_forget();
-		if (stat)
-			walpg_stat_begin(stat, 0, "", "");
-	}
 	stock.walrcv_disconnect(conn);
 }
 
