@@ -24,6 +24,7 @@ typedef struct Insertion {
 	RelOptInfo *final_rel;
 	const MppDistribution *distribution;
 	List *columns;         /* distribution key, as columns of the rows from 1 */
+	List *collations;      /* of them */
 	ModifyTablePath *core; /* what core would do */
 } Insertion;
 
@@ -54,7 +55,7 @@ static Path *move_rows(const Insertion *insertion, Path *subpath, List *senders,
 		kind = MPP_MOTION_BROADCAST;
 	motion = mpp_motion_path(subpath->parent, subpath, kind, senders, mpp_all_segments(), rows);
 	if (kind == MPP_MOTION_REDISTRIBUTE)
-		mpp_motion_path_key_columns(motion, insertion->columns);
+		mpp_motion_path_key_columns(motion, insertion->columns, insertion->collations);
 	return &motion->path;
 }
 
@@ -177,6 +178,10 @@ void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *fina
 	if (insertion.distribution == NULL)
 		return;
 	insertion.columns = key_columns(rte->relid, insertion.distribution);
+	for (int i = 0; i < insertion.distribution->key_count; i++)
+		insertion.collations =
+		        lappend_oid(insertion.collations, insertion.distribution->collations[i]);
+	mpp_plan_state->returning = root->parse->returningList;
 	final_rel->pathlist = NIL;
 	foreach (lc, core_paths) {
 		Path *subpath;

@@ -238,13 +238,33 @@ static void visit_all(LastPass *pass)
 	}
 }
 
-void mpp_last_pass(PlannedStmt *stmt)
+/* Core has named the top node's columns as it would the rows to be inserted. */
+static void name_returned_columns(List *tlist, const List *returning)
+{
+	ListCell *lt;
+	ListCell *lr;
+
+	forboth (lt, tlist, lr, returning) {
+		TargetEntry *tle = lfirst_node(TargetEntry, lt);
+		const TargetEntry *source = lfirst_node(TargetEntry, lr);
+
+		tle->resname = source->resname;
+		tle->ressortgroupref = source->ressortgroupref;
+		tle->resorigtbl = source->resorigtbl;
+		tle->resorigcol = source->resorigcol;
+		tle->resjunk = source->resjunk;
+	}
+}
+
+void mpp_last_pass(PlannedStmt *stmt, List *returning)
 {
 	LastPass pass = {.stmt = stmt, .initial = true};
 
 	visit_all(&pass);
 	pass.initial = false;
 	visit_all(&pass);
+	if (returning != NIL)
+		name_returned_columns(stmt->planTree->targetlist, returning);
 }
 
 /* ---- */

@@ -28,6 +28,7 @@ typedef struct MotionPath {
 	List *receivers;
 	List *keys;        /* hash key expressions */
 	List *key_columns; /* or columns of the child's output, from 1 */
+	List *collations;  /* to hash these columns by */
 	List *upper_quals; /* bare clauses */
 	List *returning;   /* over a ModifyTable: what the receiver puts out */
 } MotionPath;
@@ -88,8 +89,9 @@ void mpp_motion_path_keys(CustomPath *path, List *exprs)
 	((MotionPath *)path)->keys = exprs;
 }
 
-void mpp_motion_path_key_columns(CustomPath *path, List *columns)
+void mpp_motion_path_key_columns(CustomPath *path, List *columns, List *collations)
 {
+	((MotionPath *)path)->collations = collations;
 	((MotionPath *)path)->key_columns = columns;
 }
 
@@ -233,6 +235,14 @@ static void encode_order(PlannerInfo *root, MppMotion *motion, List *pathkeys, L
 	}
 }
 
+/* Constants and the like have no collation where none was asked for. */
+static Oid hash_collation(Node *key)
+{
+	Oid collation = exprCollation(key);
+
+	return OidIsValid(collation) ? collation : get_typcollation(exprType(key));
+}
+
 static void encode_hash(MppMotion *motion, List *keys)
 {
 	ListCell *lc;
@@ -241,7 +251,7 @@ static void encode_hash(MppMotion *motion, List *keys)
 		Node *key = lfirst(lc);
 
 		motion->hash_types = lappend_oid(motion->hash_types, getBaseType(exprType(key)));
-		motion->hash_collations = lappend_oid(motion->hash_collations, exprCollation(key));
+		motion->hash_collations = lappend_oid(motion->hash_collations, hash_collation(key));
 	}
 }
 
@@ -314,6 +324,8 @@ static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, L
 		keys = lappend(keys, list_nth_node(TargetEntry, output, lfirst_int(lc) - 1)->expr);
 	if (motion.kind == MPP_MOTION_REDISTRIBUTE)
 		encode_hash(&motion, keys);
+	if (source->key_columns != NIL)
+		motion.hash_collations = source->collations;
 	if (motion.kind == MPP_MOTION_ORDERED)
 		encode_order(root, &motion, path->path.pathkeys, output, subpath->parent->relids);
 	scan->scan.plan.targetlist =

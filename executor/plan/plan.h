@@ -55,6 +55,7 @@ typedef struct MppPlanState {
 	MemoryContext context;
 	int segment_count;
 	bool searching_scratch; /* core was called on scratch rels: join hook keeps out */
+	List *returning;        /* of an INSERT whose ModifyTable is in a slice */
 } MppPlanState;
 
 extern MppPlanState *mpp_plan_state; /* NULL: this planner run is not of a QD */
@@ -114,7 +115,7 @@ extern Path *mpp_gather_path(PlannerInfo *root, RelOptInfo *rel, Path *subpath,
 extern CustomPath *mpp_motion_path(RelOptInfo *rel, Path *subpath, MppMotionKind kind,
                                    List *senders, List *receivers, double rows);
 extern void mpp_motion_path_keys(CustomPath *path, List *exprs);
-extern void mpp_motion_path_key_columns(CustomPath *path, List *columns);
+extern void mpp_motion_path_key_columns(CustomPath *path, List *columns, List *collations);
 extern void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, List *clauses,
                                         PathTarget *target);
 extern void mpp_motion_path_returning(CustomPath *path, List *tlist);
@@ -143,6 +144,6 @@ extern int mpp_single_segment(const RelOptInfo *rel, const struct MppDistributio
 extern void mpp_refuse_query(Query *query);
 /* last_pass.c: numbers Motions, hoists initPlans, ERROR for a plan that would read
  * a distributed table on the coordinator. */
-extern void mpp_last_pass(PlannedStmt *plan);
+extern void mpp_last_pass(PlannedStmt *plan, List *returning);
 
 #endif

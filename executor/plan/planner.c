@@ -5,6 +5,7 @@
  */
 #include "executor/plan/planner.h"
 #include "executor/plan/plan.h"
+#include "executor/plan/rewrite.h"
 
 #include <optimizer/planner.h>
 #include <utils/memutils.h>
@@ -41,6 +42,7 @@ static PlannedStmt *plan_distributed(Query *query, const char *query_string, int
 	PlannedStmt *plan = NULL;
 
 	mpp_refuse_query(query);
+	mpp_rewrite_query(query);
 	state.variants = make_variants_table();
 	mpp_plan_state = &state;
 	PG_TRY();
@@ -53,7 +55,7 @@ static PlannedStmt *plan_distributed(Query *query, const char *query_string, int
 	}
 	PG_END_TRY();
 	hash_destroy(state.variants);
-	mpp_last_pass(plan);
+	mpp_last_pass(plan, state.returning);
 	return plan;
 }
 
