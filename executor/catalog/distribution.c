@@ -62,6 +62,11 @@ void mpp_distribution_of_columns(Oid relid, MppPolicy policy, List *columns,
 				ereport(ERROR,
 				        (errcode(ERRCODE_DUPLICATE_COLUMN),
 				         errmsg("distribution key has column \"%s\" twice", name)));
+		if (get_attgenerated(relid, number) != '\0')
+			ereport(ERROR,
+			        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			         errmsg("generated column \"%s\" cannot be a distribution key",
+			                name)));
 		get_atttypetypmodcoll(relid, number, &type, &modifier, &built.collations[i]);
 		type = getBaseType(type);
 		if (!mpp_type_has_hash(type))

@@ -4,6 +4,8 @@
  */
 #include <postgres.h>
 
+#include <catalog/dependency.h>
+#include <catalog/pg_type.h>
 #include <common/hashfn.h>
 #include <fmgr.h>
 #include <utils/builtins.h>
@@ -24,9 +26,47 @@ static Oid hash_function(Oid type)
 	        ->hash_extended_proc;
 }
 
+/* Types whose values are OIDs of catalog objects. */
+static bool is_catalog_type(Oid type)
+{
+	static const Oid types[] = {REGPROCOID,       REGPROCEDUREOID, REGOPEROID,
+	                            REGOPERATOROID,   REGCLASSOID,     REGTYPEOID,
+	                            REGROLEOID,       REGNAMESPACEOID, REGCONFIGOID,
+	                            REGDICTIONARYOID, REGCOLLATIONOID, ACLITEMOID};
+
+	for (int i = 0; i < (int)lengthof(types); i++)
+		if (types[i] == type)
+			return true;
+	return false;
+}
+
+/* Whether equal values of the type are of the same bytes on all nodes. Values that
+ * hold OIDs may not be: those of composite types, of enums that an extension has made
+ * on each node by itself (others: executor/ddl/enum.c), and of catalog objects. */
+static bool is_same_everywhere(Oid type)
+{
+	Oid base = getBaseType(type);
+	Oid element = get_base_element_type(base);
+
+	if (OidIsValid(element))
+		return is_same_everywhere(element);
+	switch (get_typtype(base)) {
+	case TYPTYPE_ENUM:
+		return !OidIsValid(getExtensionOfObject(TypeRelationId, base));
+	case TYPTYPE_COMPOSITE:
+		return false;
+	case TYPTYPE_RANGE:
+		return is_same_everywhere(get_range_subtype(base));
+	case TYPTYPE_MULTIRANGE:
+		return is_same_everywhere(get_range_subtype(get_multirange_range(base)));
+	default:
+		return base != RECORDOID && !is_catalog_type(base);
+	}
+}
+
 bool mpp_type_has_hash(Oid type)
 {
-	return OidIsValid(hash_function(type));
+	return OidIsValid(hash_function(type)) && is_same_everywhere(type);
 }
 
 void mpp_hash_init(MppHash *hash, int key_count, const Oid *types, const Oid *collations)

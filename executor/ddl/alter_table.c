@@ -62,10 +62,7 @@ static bool is_key(Oid relid, AttrNumber column)
 /* Whether any table of the hierarchy has rows. */
 bool mpp_table_is_empty(Oid relid)
 {
-	char *command =
-	        psprintf("SELECT 1 FROM %s LIMIT 1",
-	                 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-	                                            get_rel_name(relid)));
+	char *command = psprintf("SELECT 1 FROM %s LIMIT 1", mpp_qualified_name(relid));
 	bool is_empty;
 
 	SPI_connect();

@@ -84,7 +84,8 @@ static List *first_hashable_column(Relation table)
 	for (int i = 0; i < descriptor->natts; i++) {
 		Form_pg_attribute column = TupleDescAttr(descriptor, i);
 
-		if (!column->attisdropped && mpp_type_has_hash(column->atttypid))
+		if (!column->attisdropped && column->attgenerated == '\0' &&
+		    mpp_type_has_hash(column->atttypid))
 			return list_make1(makeString(pstrdup(NameStr(column->attname))));
 	}
 	return NIL;
@@ -139,11 +140,8 @@ void mpp_label_everywhere(Oid relid, MppPolicy policy, const List *columns)
 	char *label = mpp_label_format(policy, columns);
 
 	mpp_label_set(relid, label);
-	mpp_send_later(
-	        psprintf("SECURITY LABEL FOR %s ON TABLE %s IS %s", MPP_LABEL_PROVIDER,
-	                 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-	                                            get_rel_name(relid)),
-	                 quote_literal_cstr(label)));
+	mpp_send_later(psprintf("SECURITY LABEL FOR %s ON TABLE %s IS %s", MPP_LABEL_PROVIDER,
+	                        mpp_qualified_name(relid), quote_literal_cstr(label)));
 }
 
 static void distribute(Oid relid, const CreateStmt *statement, const MppTableOption *option)

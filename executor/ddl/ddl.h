@@ -7,6 +7,7 @@
 
 #include <postgres.h>
 
+#include <libpq-fe.h>
 #include <nodes/parsenodes.h>
 #include <tcop/utility.h>
 
@@ -39,6 +40,9 @@ extern char *mpp_statement_text(const MppCall *call);
  * transaction. text NULL: the statement's own. */
 extern void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx),
                                void *ctx);
+
+/* Run it here, then after; the segments get what after sends, not the text. */
+extern void mpp_run_here_and_send(MppCall *call, void (*after)(void *ctx), void *ctx);
 
 /* Have the segments run this, too, after the statement that is being run. */
 extern void mpp_send_later(const char *text);
@@ -135,6 +139,26 @@ extern void mpp_alter_table_init(void);
 
 /* Whether there are rows in the table, its partitions or its heirs. */
 extern bool mpp_table_is_empty(Oid relid);
+
+/* ---- enum.c ---- */
+
+/* CREATE TYPE ... AS ENUM, ALTER TYPE ... ADD or RENAME VALUE. */
+extern void mpp_create_enum(MppCall *call);
+extern void mpp_alter_enum(MppCall *call);
+
+/* ---- answers.c ---- */
+
+typedef struct MppAnswers {
+	int segment_count;
+	PGresult **results; /* [segment_count], values as text */
+	MemoryContextCallback release;
+} MppAnswers;
+
+/* What each segment answers to a query; until the memory context is reset. */
+extern MppAnswers *mpp_ask_segments(const char *query);
+
+/* Name for SQL that is sent, independent of the search path. */
+extern char *mpp_qualified_name(Oid relid);
 
 /* ---- sample.c, statistics.c ---- */
 

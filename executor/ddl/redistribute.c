@@ -26,12 +26,6 @@
 #include "executor/catalog/label.h"
 #include "executor/ddl/ddl.h"
 
-static char *qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-	                                  get_rel_name(relid));
-}
-
 static void check_can_move(Oid relid)
 {
 	Relation table;
@@ -97,7 +91,7 @@ static void label_all(Oid relid, MppPolicy policy, List *columns)
 
 static void move_rows(Oid relid, MppPolicy policy, List *columns)
 {
-	char *table = qualified_name(relid);
+	char *table = mpp_qualified_name(relid);
 	char *stored = stored_columns(relid);
 	char *option = policy == MPP_POLICY_RANDOM       ? "random"
 	               : policy == MPP_POLICY_REPLICATED ? "replicated"

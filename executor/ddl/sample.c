@@ -201,8 +201,7 @@ static char *sample_command(Relation relation, int target)
 {
 	TupleDesc descriptor = RelationGetDescr(relation);
 	StringInfoData text;
-	char *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
-	                                        RelationGetRelationName(relation));
+	char *name = mpp_qualified_name(RelationGetRelid(relation));
 	int count = 0;
 
 	initStringInfo(&text);

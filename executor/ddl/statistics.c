@@ -44,57 +44,16 @@ typedef struct StoredSize {
 	double all_visible;
 } StoredSize;
 
-typedef struct Sizes {
-	PGresult **results; /* [segment_count], owned */
-	int segment_count;
-	MemoryContextCallback release;
-} Sizes;
-
-static void release_sizes(void *argument)
-{
-	Sizes *sizes = argument;
-
-	for (int i = 0; i < sizes->segment_count; i++)
-		PQclear(sizes->results[i]);
-}
-
-static void keep_result(int content, const PGresult *result, void *ctx)
-{
-	Sizes *sizes = ctx;
-
-	PQclear(sizes->results[content]);
-	sizes->results[content] = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
-}
-
-/* The answers of all segments to a query, to the end of the memory context. */
-static Sizes *ask_segments(const char *command)
-{
-	Bitmapset *contents = mpp_gang_all();
-	Sizes *sizes = palloc0(sizeof(*sizes));
-	int content = -1;
-
-	sizes->segment_count = mpp_segment_count();
-	sizes->results = palloc0(sizeof(PGresult *) * sizes->segment_count);
-	sizes->release = (MemoryContextCallback){release_sizes, sizes, NULL};
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &sizes->release);
-	mpp_dtx_join(contents, false);
-	while ((content = bms_next_member(contents, content)) >= 0)
-		mpp_gang_send(content, command, 0, NULL, keep_result, sizes);
-	mpp_gang_wait(contents, NULL, NULL);
-	return sizes;
-}
-
 double *mpp_segment_rows(Oid relid)
 {
 	double *rows = palloc0(sizeof(double) * mpp_segment_count());
-	Sizes *sizes = ask_segments(psprintf(
+	MppAnswers *answers = mpp_ask_segments(psprintf(
 	        "SELECT greatest(reltuples, 0) FROM pg_catalog.pg_class WHERE oid = %s::regclass",
-	        quote_literal_cstr(quote_qualified_identifier(
-	                get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)))));
+	        quote_literal_cstr(mpp_qualified_name(relid))));
 
-	for (int i = 0; i < sizes->segment_count; i++)
-		if (PQntuples(sizes->results[i]) == 1)
-			rows[i] = strtod(PQgetvalue(sizes->results[i], 0, 0), NULL);
+	for (int i = 0; i < answers->segment_count; i++)
+		if (PQntuples(answers->results[i]) == 1)
+			rows[i] = strtod(PQgetvalue(answers->results[i], 0, 0), NULL);
 	return rows;
 }
 
@@ -116,9 +75,7 @@ static char *size_query(const List *only)
 		appendStringInfo(&text, "%s%s::regclass",
 		                 cell == list_head(only) ? " AND coalesce(i.indrelid, c.oid) IN ("
 		                                         : ", ",
-		                 quote_literal_cstr(quote_qualified_identifier(
-		                         get_namespace_name(get_rel_namespace(lfirst_oid(cell))),
-		                         get_rel_name(lfirst_oid(cell)))));
+		                 quote_literal_cstr(mpp_qualified_name(lfirst_oid(cell))));
 	if (only != NIL)
 		appendStringInfoChar(&text, ')');
 	return text.data;
@@ -195,16 +152,16 @@ void mpp_refresh_sizes(const List *only)
 	        AllocSetContextCreate(CurrentMemoryContext, "sluice sizes", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	HASH_SEQ_STATUS scan;
-	Sizes *sizes;
+	MppAnswers *answers;
 	HTAB *table;
 	StoredSize *size;
 
 	control.hcxt = context;
 	table = hash_create("sluice sizes", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	sizes = ask_segments(size_query(only));
-	for (int i = 0; i < sizes->segment_count; i++)
-		for (int row = 0; row < PQntuples(sizes->results[i]); row++)
-			add_stored_size(table, sizes->results[i], row);
+	answers = mpp_ask_segments(size_query(only));
+	for (int i = 0; i < answers->segment_count; i++)
+		for (int row = 0; row < PQntuples(answers->results[i]); row++)
+			add_stored_size(table, answers->results[i], row);
 	hash_seq_init(&scan, table);
 	while ((size = hash_seq_search(&scan)) != NULL)
 		store_size(size);

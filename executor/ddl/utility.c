@@ -113,18 +113,17 @@ static bool has_become_temporary(const Node *statement)
 	return OidIsValid(relid) && mpp_is_temporary(relid);
 }
 
-void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx), void *ctx)
+/* text NULL: nothing of the statement itself is sent. */
+static void run_and_send(MppCall *call, const char *text, void (*after)(void *ctx), void *ctx)
 {
 	bool is_outermost = depth == 0;
-	/* Parts of a statement go with its text. */
-	bool is_part = call->context == PROCESS_UTILITY_SUBCOMMAND;
 	int place;
 
 	if (is_outermost)
 		queue = NIL;
 	place = list_length(queue);
-	if (!is_part)
-		enqueue(text ? text : mpp_statement_text(call));
+	if (text != NULL)
+		enqueue(text);
 	depth++;
 	PG_TRY();
 	{
@@ -138,10 +137,25 @@ void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx
 		depth--;
 	}
 	PG_END_TRY();
-	if (!is_part && has_become_temporary(call->statement->utilityStmt))
+	if (text != NULL && has_become_temporary(call->statement->utilityStmt))
 		queue = list_delete_nth_cell(queue, place);
 	if (is_outermost)
 		flush_queue();
+}
+
+void mpp_run_everywhere(MppCall *call, const char *text, void (*after)(void *ctx), void *ctx)
+{
+	/* Parts of a statement go with its text. */
+	if (call->context == PROCESS_UTILITY_SUBCOMMAND)
+		text = NULL;
+	else if (text == NULL)
+		text = mpp_statement_text(call);
+	run_and_send(call, text, after, ctx);
+}
+
+void mpp_run_here_and_send(MppCall *call, void (*after)(void *ctx), void *ctx)
+{
+	run_and_send(call, NULL, after, ctx);
 }
 
 static void refuse(const MppCall *call)
@@ -196,6 +210,12 @@ static void run_on_all_nodes(MppCall *call)
 		break;
 	case T_SecLabelStmt:
 		mpp_security_label(call);
+		break;
+	case T_CreateEnumStmt:
+		mpp_create_enum(call);
+		break;
+	case T_AlterEnumStmt:
+		mpp_alter_enum(call);
 		break;
 	default:
 		mpp_run_everywhere(call, NULL, NULL, NULL);
