@@ -8,6 +8,7 @@ error agrees with an error of the same SQLSTATE.
 import os
 import re
 import sys
+from decimal import Decimal
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -45,6 +46,8 @@ def _sort_key(value):
         return (1, "")
     if isinstance(value, float):
         return (0, f"{value:.6e}")
+    if isinstance(value, Decimal):  # 0.0 and 0.00 are equal: which one comes is open
+        return (0, str(value.normalize()))
     return (0, str(value))
 
 

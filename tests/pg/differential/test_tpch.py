@@ -58,7 +58,8 @@ class Tpch(Case):
             if difference:
                 differences.append(f"query {number}:\n{difference}")
         self.assertEqual(len(list(queries())), 22)
-        self.assertFalse(differences, "\n\n".join(differences))
+        if differences:
+            self.fail("\n\n".join(differences))
 
     def test_zz_nothing_is_left_behind(self):
         self.pair.left.close()
