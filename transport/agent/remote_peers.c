@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* remote_peers.c - see remote.h: the peers, and the pollers that serve them. */
 #include "transport/agent/remote_internal.h"
+#include "transport/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -222,7 +223,8 @@ static int remote_peerlink_start(struct remote *remote, const struct peer_rail *
 	        .ctx = remote,
 	};
 	struct loop *loop = remote->config.loop;
-	int result = peerlink_create(&options, &callbacks, loop->now_ns, &remote->peerlink, error);
+	/* The loop has not turned yet: its time is of before the arena was made. */
+	int result = peerlink_create(&options, &callbacks, clock_now_ns(), &remote->peerlink, error);
 
 	if (result < 0)
 		return result;
