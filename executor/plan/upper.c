@@ -136,6 +136,9 @@ static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *
 	case UPPERREL_GROUP_AGG:
 		mpp_group_paths(root, input_rel, output_rel, extra);
 		break;
+	case UPPERREL_WINDOW:
+		mpp_window_paths(root, input_rel, output_rel);
+		break;
 	case UPPERREL_DISTINCT:
 		mpp_distinct_paths(root, input_rel, output_rel);
 		break;
