@@ -4,9 +4,7 @@
  */
 #include <postgres.h>
 
-#include <nodes/extensible.h>
-
-#include "executor/exec/motion_plan.h"
+#include "executor/exec/motion_state.h"
 #include "executor/exec/names.h"
 #include "executor/exec/readers.h"
 #include "executor/exec/run.h"
@@ -15,7 +13,7 @@
 
 void mpp_exec_init(void)
 {
-	RegisterCustomScanMethods(&mpp_motion_scan_methods);
+	mpp_motion_init();
 	mpp_names_init();
 	mpp_reader_init();
 	mpp_run_init();

@@ -8,35 +8,19 @@
 #include <postgres.h>
 
 #include <access/htup_details.h>
-#include <commands/explain.h>
 #include <executor/executor.h>
 #include <executor/nodeCustom.h>
 #include <miscadmin.h>
 #include <nodes/extensible.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
-#include <utils/tuplestore.h>
 
-#include "executor/exec/merge.h"
-#include "executor/exec/motion_plan.h"
+#include "executor/catalog/tableam.h"
+#include "executor/exec/motion_state.h"
 #include "executor/exec/qd.h"
-#include "executor/exec/row_codec.h"
-#include "executor/exec/run.h"
 
-typedef struct MotionState {
-	CustomScanState css; /* first */
-	MppMotion motion;
-	bool is_root; /* dispatches its tree itself */
-	MppRun *run;  /* NULL: not dispatched, or finished */
-	slu_motion_receiver *receiver;
-	bool at_end;
-	MppRowCodec *codec; /* of rows that do not travel as they are */
-	MppMerge *merge;    /* of MPP_MOTION_ORDERED */
-
-	bool keeps_rows; /* may be read again */
-	Tuplestorestate *kept;
-	bool rereading; /* from kept, which holds all or the first part */
-} MotionState;
+static ExecutorRun_hook_type previous_executor_run;
+static bool run_is_last; /* the execution at hand is the only one of its plan */
 
 static Node *create_state(CustomScan *scan);
 
@@ -49,7 +33,7 @@ const CustomScanMethods mpp_motion_scan_methods = {
 
 /* PostgreSQL 15 makes a virtual slot for what a custom scan returns; rows come as
  * MinimalTuples. So slot, projection and filter are made again. */
-static void use_minimal_tuples(MotionState *state, CustomScan *scan, EState *estate)
+static void use_minimal_tuples(MppMotionState *state, CustomScan *scan, EState *estate)
 {
 	ScanState *ss = &state->css.ss;
 	TupleDesc type = ExecTypeFromTL(scan->custom_scan_tlist);
@@ -68,10 +52,25 @@ static bool is_explained(EState *estate, int eflags)
 	       (auto_explain && strcmp(auto_explain, "-1") != 0);
 }
 
-static void open_receiver(MppRun *run, void *ctx)
+/* Nodes that are looked at and never run: their tables are shells here, and some
+ * nodes open their scan as soon as they are made. */
+static void begin_children(MppMotionState *state, Plan *child, EState *estate, int eflags)
 {
-	MotionState *state = ctx;
+	mpp_shell_scans_allowed++;
+	PG_TRY();
+	{
+		state->css.custom_ps =
+		        list_make1(ExecInitNode(child, estate, eflags | EXEC_FLAG_EXPLAIN_ONLY));
+	}
+	PG_FINALLY();
+	{
+		mpp_shell_scans_allowed--;
+	}
+	PG_END_TRY();
+}
 
+static void open_receiver(MppMotionState *state, MppRun *run)
+{
 	state->run = run;
 	state->receiver = mpp_run_open_receiver(
 	        run, &state->motion, state->merge ? mpp_merge_compare : NULL, state->merge);
@@ -79,7 +78,7 @@ static void open_receiver(MppRun *run, void *ctx)
 
 static void begin(CustomScanState *node, EState *estate, int eflags)
 {
-	MotionState *state = (MotionState *)node;
+	MppMotionState *state = (MppMotionState *)node;
 	CustomScan *scan = castNode(CustomScan, node->ss.ps.plan);
 	TupleDesc type;
 
@@ -92,8 +91,7 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 	mpp_motion_decode(scan, &state->motion);
 	state->is_root = mpp_run_starting == NULL;
 	if (state->is_root && scan->custom_plans && is_explained(estate, eflags))
-		node->custom_ps = list_make1(ExecInitNode(linitial(scan->custom_plans), estate,
-		                                          eflags | EXEC_FLAG_EXPLAIN_ONLY));
+		begin_children(state, linitial(scan->custom_plans), estate, eflags);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	state->keeps_rows =
@@ -104,30 +102,28 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 	if (state->motion.kind == MPP_MOTION_ORDERED)
 		state->merge = mpp_merge_create(&state->motion, type, state->codec);
 	if (!state->is_root)
-		open_receiver(mpp_run_starting, state);
+		open_receiver(state, mpp_run_starting);
 }
 
 /* ---- rows ------------------------------------------------------------------ */
 
-static void dispatch(MotionState *state)
+static void dispatch(MppMotionState *state)
 {
 	MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
 
-	mpp_qd_dispatch(&state->css.ss.ps, open_receiver, state);
+	mpp_qd_dispatch(state, open_receiver);
 	MemoryContextSwitchTo(old);
 }
 
-static void finish_root(MotionState *state)
+static void finish_root(MppMotionState *state)
 {
-	MppRun *run = state->run;
-
+	mpp_qd_finish(state);
 	state->run = NULL;
 	state->receiver = NULL;
-	mpp_qd_finish(run, state->css.ss.ps.state);
 }
 
 /* The next row of the channels; false: there is none. */
-static bool receive(MotionState *state, MinimalTuple *ret_tuple)
+static bool receive(MppMotionState *state, MinimalTuple *ret_tuple)
 {
 	const void *row;
 
@@ -152,7 +148,7 @@ static bool receive(MotionState *state, MinimalTuple *ret_tuple)
 	return false;
 }
 
-static void keep(MotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
+static void keep(MppMotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
 {
 	if (!state->kept) {
 		MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
@@ -164,7 +160,7 @@ static void keep(MotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
 }
 
 /* In memory that lasts until the next row is asked for. */
-static MinimalTuple decode(MotionState *state, MinimalTuple tuple)
+static MinimalTuple decode(MppMotionState *state, MinimalTuple tuple)
 {
 	ExprContext *context = state->css.ss.ps.ps_ExprContext;
 	MemoryContext old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
@@ -176,7 +172,7 @@ static MinimalTuple decode(MotionState *state, MinimalTuple tuple)
 
 static TupleTableSlot *next(ScanState *ss)
 {
-	MotionState *state = (MotionState *)ss;
+	MppMotionState *state = (MppMotionState *)ss;
 	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
 	MinimalTuple tuple;
 
@@ -208,7 +204,7 @@ static TupleTableSlot *execute(CustomScanState *node)
 /* ---- again, and the end ---------------------------------------------------- */
 
 /* Want no more rows of what was dispatched. */
-static void stop(MotionState *state)
+static void stop(MppMotionState *state)
 {
 	if (!state->run)
 		return;
@@ -218,9 +214,21 @@ static void stop(MotionState *state)
 		finish_root(state);
 }
 
+/* As many rows were read as this execution of the plan wants. The plan of a cursor may
+ * be executed again. */
+static void shutdown(CustomScanState *node)
+{
+	MppMotionState *state = (MppMotionState *)node;
+
+	if (!run_is_last || state->keeps_rows || !state->run || state->at_end)
+		return;
+	state->at_end = true;
+	stop(state);
+}
+
 static void rescan(CustomScanState *node)
 {
-	MotionState *state = (MotionState *)node;
+	MppMotionState *state = (MppMotionState *)node;
 
 	ExecScanReScan(&node->ss);
 	if (node->ss.ps.chgParam == NULL && state->keeps_rows) {
@@ -243,7 +251,7 @@ static void rescan(CustomScanState *node)
 
 static void end(CustomScanState *node)
 {
-	MotionState *state = (MotionState *)node;
+	MppMotionState *state = (MppMotionState *)node;
 	ListCell *cell;
 
 	stop(state);
@@ -261,13 +269,48 @@ static const CustomExecMethods methods = {
         .ExecCustomScan = execute,
         .EndCustomScan = end,
         .ReScanCustomScan = rescan,
+        .ShutdownCustomScan = shutdown,
+        .ExplainCustomScan = mpp_motion_explain,
 };
+
+MppMotionState *mpp_motion_state(PlanState *node)
+{
+	return IsA(node, CustomScanState) && ((CustomScanState *)node)->methods == &methods
+	               ? (MppMotionState *)node
+	               : NULL;
+}
 
 static Node *create_state(CustomScan *scan)
 {
-	MotionState *state = palloc0(sizeof(*state));
+	MppMotionState *state = palloc0(sizeof(*state));
 
 	NodeSetTag(state, T_CustomScanState);
 	state->css.methods = &methods;
 	return (Node *)state;
+}
+
+static void executor_run(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+{
+	bool outer = run_is_last;
+
+	run_is_last = execute_once;
+	PG_TRY();
+	{
+		if (previous_executor_run)
+			previous_executor_run(query, direction, count, execute_once);
+		else
+			standard_ExecutorRun(query, direction, count, execute_once);
+	}
+	PG_FINALLY();
+	{
+		run_is_last = outer;
+	}
+	PG_END_TRY();
+}
+
+void mpp_motion_init(void)
+{
+	RegisterCustomScanMethods(&mpp_motion_scan_methods);
+	previous_executor_run = ExecutorRun_hook;
+	ExecutorRun_hook = executor_run;
 }

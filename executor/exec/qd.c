@@ -15,6 +15,7 @@
 #include <nodes/makefuncs.h>
 #include <sys/epoll.h>
 #include <tcop/tcopprot.h>
+#include <utils/builtins.h>
 #include <utils/datum.h>
 #include <utils/lsyscache.h>
 
@@ -22,6 +23,7 @@
 #include "executor/catalog/node.h"
 #include "executor/dispatch/dtx.h"
 #include "executor/dispatch/gang.h"
+#include "executor/exec/report.h"
 #include "executor/exec/slice.h"
 #include "executor/exec/slice_exec.h"
 #include "executor/exec/snapshots.h"
@@ -202,16 +204,21 @@ static void watch_sockets(MppRun *run)
 	pfree(sockets);
 }
 
-/* A report came: "\x" and the number of rows written as 16 hexadecimal digits. */
+/* A report came; it is read when all have. Memory it cannot get it does without. */
 static void take_report(int content, const PGresult *result, void *ctx)
 {
 	MppRun *run = ctx;
 	const char *text = PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "";
-	char digits[17] = "";
+	Size size = strlen(text) + 1;
+	MppRunReport *report =
+	        MemoryContextAllocExtended(run->memory, sizeof(*report) + size, MCXT_ALLOC_NO_OOM);
 
-	if (strncmp(text, "\\x", 2) == 0)
-		strlcpy(digits, text + 2, sizeof(digits));
-	run->processed += strtou64(digits, NULL, 16);
+	if (!report)
+		return;
+	report->content = content;
+	memcpy(report->text, text, size);
+	report->next = run->reports;
+	run->reports = report;
 }
 
 static void send_message(MppRun *run, const StringInfoData *message)
@@ -229,7 +236,7 @@ static void send_message(MppRun *run, const StringInfoData *message)
 }
 
 /* Slices of the coordinator, the lowest first: their rows go to slices at work. */
-static void run_own_slices(MppRun *run, const Tree *tree)
+static void run_own_slices(MppMotionState *root, const Tree *tree)
 {
 	int i;
 
@@ -242,6 +249,7 @@ static void run_own_slices(MppRun *run, const Tree *tree)
 		        .exec_params = tree->exec_params,
 		        .source = tree->estate->es_sourceText,
 		};
+		StringInfoData report;
 		ListCell *cell;
 
 		if (!is_of_coordinator(slice))
@@ -250,18 +258,20 @@ static void run_own_slices(MppRun *run, const Tree *tree)
 		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
 		foreach (cell, input.statement->planTree->targetlist)
 			lfirst_node(TargetEntry, cell)->resjunk = false;
-		run->processed += mpp_slice_execute(run, &input);
+		initStringInfo(&report);
+		root->run->processed += mpp_slice_execute(root->run, &input, &report);
+		mpp_report_add(root, report.data, report.len, MPP_COORDINATOR);
 	}
 }
 
-MppRun *mpp_qd_dispatch(PlanState *motion, void (*open_receiver)(MppRun *run, void *ctx), void *ctx)
+void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState *root, MppRun *run))
 {
-	Tree tree = {.estate = motion->state};
+	PlanState *node = &root->css.ss.ps;
+	Tree tree = {.estate = node->state};
 	StringInfoData message;
 	MppRun *run;
 
-	tree.slices =
-	        mpp_slices_cut(tree.estate->es_plannedstmt, castNode(CustomScan, motion->plan));
+	tree.slices = mpp_slices_cut(tree.estate->es_plannedstmt, castNode(CustomScan, node->plan));
 	look_over(&tree);
 	make_message(&tree, &message); /* may run InitPlans, which dispatch themselves */
 	mpp_dtx_join(tree.contents, tree.writes);
@@ -269,16 +279,40 @@ MppRun *mpp_qd_dispatch(PlanState *motion, void (*open_receiver)(MppRun *run, vo
 	mpp_gang_wait(tree.contents, mpp_run_drain_all, NULL);
 	run = mpp_run_create(&tree.dispatch, MPP_COORDINATOR);
 	run->contents = bms_copy(tree.contents);
-	open_receiver(run, ctx);
+	open_receiver(root, run);
 	send_message(run, &message);
 	pfree(message.data);
-	run_own_slices(run, &tree);
-	return run;
+	run_own_slices(root, &tree);
 }
 
-void mpp_qd_finish(MppRun *run, EState *estate)
+/* ---- the end --------------------------------------------------------------- */
+
+/* "\x", the number of rows written as 16 hexadecimal digits, records. */
+static void read_report(MppMotionState *root, const MppRunReport *report)
 {
+	int size = (int)strlen(report->text);
+	StringInfoData bytes;
+
+	if (size < 18 || size % 2 || strncmp(report->text, "\\x", 2) != 0)
+		elog(ERROR, "malformed report of segment %d", report->content);
+	initStringInfo(&bytes);
+	enlargeStringInfo(&bytes, size / 2);
+	bytes.len = (int)hex_decode(report->text + 2, (size_t)(size - 2), bytes.data);
+	root->run->processed += (uint64)pq_getmsgint64(&bytes);
+	mpp_report_add(root, bytes.data + bytes.cursor, bytes.len - bytes.cursor, report->content);
+	pfree(bytes.data);
+}
+
+void mpp_qd_finish(MppMotionState *root)
+{
+	MppRun *run = root->run;
+	const MppRunReport *report;
+
 	mpp_gang_wait(run->contents, mpp_run_drain_all, NULL);
-	estate->es_processed += run->processed;
+	for (report = run->reports; report; report = report->next)
+		read_report(root, report);
+	if (root->css.ss.ps.instrument)
+		mpp_report_add_root(root);
+	root->css.ss.ps.state->es_processed += run->processed;
 	mpp_run_close(run);
 }

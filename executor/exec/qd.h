@@ -8,17 +8,15 @@
 
 #include <postgres.h>
 
-#include <nodes/execnodes.h>
+#include "executor/exec/motion_state.h"
 
-#include "executor/exec/run.h"
-
-/* Send the slices to the segments and run those of the coordinator. open_receiver
- * is called with ctx once the run is there, before any slice is. */
-extern MppRun *mpp_qd_dispatch(PlanState *motion, void (*open_receiver)(MppRun *run, void *ctx),
-                               void *ctx);
+/* Send the slices below a Motion to the segments and run those of the coordinator.
+ * open_receiver is called once the run is there, before any slice is. */
+extern void mpp_qd_dispatch(MppMotionState *root,
+                            void (*open_receiver)(MppMotionState *root, MppRun *run));
 
 /* All rows are received, or no more are wanted: wait for the segments' reports, add
  * up what they wrote, close. */
-extern void mpp_qd_finish(MppRun *run, EState *estate);
+extern void mpp_qd_finish(MppMotionState *root);
 
 #endif

@@ -37,7 +37,8 @@ static void lock_relations(const PlannedStmt *statement)
 	}
 }
 
-static uint64 execute_slice(MppRun *run, MppMessage *message, MppSliceText *slice)
+static uint64 execute_slice(MppRun *run, MppMessage *message, MppSliceText *slice,
+                            StringInfo records)
 {
 	MppSliceInput input = {
 	        .snapshot = GetActiveSnapshot(),
@@ -49,7 +50,7 @@ static uint64 execute_slice(MppRun *run, MppMessage *message, MppSliceText *slic
 	input.statement =
 	        mpp_slice_read(&slice->text, message->oids, message->oid_count, &input.motion);
 	lock_relations(input.statement);
-	return mpp_slice_execute(run, &input);
+	return mpp_slice_execute(run, &input, records);
 }
 
 static void say_slice(void *number)
@@ -67,7 +68,11 @@ void mpp_qe_run_slice(MppMessage *message, MppSliceText *slice, StringInfo repor
 	error_context_stack = &context;
 	PG_TRY();
 	{
-		pq_sendint64(report, execute_slice(run, message, slice));
+		StringInfoData records;
+
+		initStringInfo(&records);
+		pq_sendint64(report, execute_slice(run, message, slice, &records));
+		appendBinaryStringInfo(report, records.data, records.len);
 	}
 	PG_CATCH();
 	{
@@ -117,6 +122,20 @@ static void throw_cause(MemoryContext memory)
 	ReThrowError(own);
 }
 
+/* The readers' records; readers write nothing. */
+static void add_reports(StringInfo report, List *reports)
+{
+	ListCell *cell;
+
+	foreach (cell, reports) {
+		StringInfo other = lfirst(cell);
+
+		(void)pq_getmsgint64(other);
+		appendBinaryStringInfo(report, other->data + other->cursor,
+		                       other->len - other->cursor);
+	}
+}
+
 static void execute_message(MppMessage *message, const char *bytes, int size_bytes,
                             StringInfo report)
 {
@@ -135,7 +154,7 @@ static void execute_message(MppMessage *message, const char *bytes, int size_byt
 			mpp_readers_start(others, bytes, size_bytes, mine->writes);
 		mpp_qe_run_slice(message, mine, report);
 		if (others)
-			mpp_readers_finish();
+			add_reports(report, mpp_readers_finish());
 	}
 	PG_CATCH();
 	{

@@ -16,6 +16,13 @@
 #include "executor/exec/motion_plan.h"
 #include "executor/exec/wire.h"
 
+/* Of one segment, as its function returned it. */
+typedef struct MppRunReport {
+	struct MppRunReport *next;
+	int content;
+	char text[FLEXIBLE_ARRAY_MEMBER];
+} MppRunReport;
+
 typedef struct MppRun {
 	dlist_node live;
 	SubTransactionId subid; /* that ends it, if it has not ended before */
@@ -28,6 +35,7 @@ typedef struct MppRun {
 	Bitmapset *contents; /* segments that were sent slices */
 	int foreign_fd;      /* epoll of their sockets; -1: none */
 	uint64 processed;    /* rows that slices have written */
+	MppRunReport *reports;
 } MppRun;
 
 /* The run whose slice is being started: Motions of the plan belong to it. */

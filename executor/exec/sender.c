@@ -328,6 +328,11 @@ const slu_motion_sender *mpp_sender_motion(const MppSender *sender)
 	return sender->channels;
 }
 
+int mpp_sender_number(const MppSender *sender)
+{
+	return sender->motion.number;
+}
+
 void mpp_sender_finish(MppSender *sender)
 {
 	int r;

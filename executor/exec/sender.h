@@ -28,5 +28,6 @@ extern void mpp_sender_set_estate(MppSender *sender, EState *estate);
 extern void mpp_sender_finish(MppSender *sender);
 
 extern const slu_motion_sender *mpp_sender_motion(const MppSender *sender);
+extern int mpp_sender_number(const MppSender *sender); /* of the motion */
 
 #endif

@@ -9,6 +9,7 @@
 #include <utils/snapmgr.h>
 
 #include "executor/catalog/distribution.h"
+#include "executor/exec/report.h"
 #include "executor/exec/sender.h"
 
 /* Values that plans elsewhere have computed (InitPlans of the coordinator). */
@@ -60,7 +61,7 @@ static void start(MppRun *run, QueryDesc *query)
 	PG_END_TRY();
 }
 
-uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input)
+uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input, StringInfo report)
 {
 	MppSender *sender = mpp_sender_create(run, input->motion);
 	QueryDesc *query = CreateQueryDesc(input->statement, input->source, input->snapshot,
@@ -82,6 +83,8 @@ uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input)
 	ExecutorFinish(query);
 	if (input->statement->commandType != CMD_SELECT && !copy)
 		processed = query->estate->es_processed;
+	if (run->dispatch.instrument)
+		mpp_report_put(report, query->planstate, sender);
 	ExecutorEnd(query);
 	FreeQueryDesc(query);
 	return processed;

@@ -21,7 +21,8 @@ typedef struct MppSliceInput {
 	const char *source; /* text of the query, for errors and pg_stat_activity */
 } MppSliceInput;
 
-/* Run it to its end; returns the number of rows written. */
-extern uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input);
+/* Run it to its end; returns the number of rows written. Records for EXPLAIN are
+ * appended to report (report.h). */
+extern uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input, StringInfo report);
 
 #endif
