@@ -17,6 +17,28 @@
 
 #include "executor/ddl/ddl.h"
 
+static bool has_option(const List *options, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, options)
+		if (strcmp(((DefElem *)lfirst(cell))->defname, name) == 0)
+			return true;
+	return false;
+}
+
+/* DROP INDEX CONCURRENTLY; and this extension, without which there is no cluster. */
+static bool drops_refused(const DropStmt *statement)
+{
+	ListCell *cell;
+
+	if (statement->removeType == OBJECT_EXTENSION)
+		foreach (cell, statement->objects)
+			if (strcmp(strVal(lfirst(cell)), "sluice") == 0)
+				return true;
+	return statement->concurrent;
+}
+
 MppStatementKind mpp_classify(const Node *statement)
 {
 	switch (nodeTag(statement)) {
@@ -46,6 +68,14 @@ MppStatementKind mpp_classify(const Node *statement)
 	case T_AlterEventTrigStmt:
 		return MPP_STATEMENT_LOCAL;
 
+	case T_AlterDatabaseStmt:
+		return has_option(((const AlterDatabaseStmt *)statement)->options, "tablespace")
+		               ? MPP_STATEMENT_REFUSED
+		               : MPP_STATEMENT_EVERYWHERE;
+	case T_DropStmt:
+		return drops_refused((const DropStmt *)statement) ? MPP_STATEMENT_REFUSED
+		                                                  : MPP_STATEMENT_EVERYWHERE;
+
 	case T_CreateTableSpaceStmt:
 	case T_DropTableSpaceStmt:
 	case T_CreatePublicationStmt:
@@ -58,9 +88,14 @@ MppStatementKind mpp_classify(const Node *statement)
 		return MPP_STATEMENT_REFUSED;
 
 	case T_VacuumStmt:
+	case T_CreatedbStmt:
+	case T_DropdbStmt:
 	case T_CheckPointStmt:
 		return MPP_STATEMENT_EACH_NODE;
 	case T_ReindexStmt:
+		if (has_option(((const ReindexStmt *)statement)->params, "concurrently"))
+			return MPP_STATEMENT_REFUSED;
+		/* fall through */
 	case T_ClusterStmt:
 		return mpp_needs_own_transaction(statement) ? MPP_STATEMENT_EACH_NODE
 		                                            : MPP_STATEMENT_EVERYWHERE;

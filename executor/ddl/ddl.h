@@ -140,6 +140,15 @@ extern void mpp_alter_table_init(void);
 /* Whether there are rows in the table, its partitions or its heirs. */
 extern bool mpp_table_is_empty(Oid relid);
 
+/* ---- database.c ---- */
+
+extern void mpp_create_database(MppCall *call);
+extern void mpp_drop_database(MppCall *call);
+
+/* CREATE EXTENSION sluice, in a database of the coordinator that has it not yet. */
+extern bool mpp_creates_own_extension(const Node *statement);
+extern void mpp_create_own_extension(MppCall *call);
+
 /* ---- enum.c ---- */
 
 /* CREATE TYPE ... AS ENUM, ALTER TYPE ... ADD or RENAME VALUE. */

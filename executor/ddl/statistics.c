@@ -247,6 +247,14 @@ void mpp_run_on_each_node(MppCall *call)
 		run_vacuum(call);
 		return;
 	}
+	if (IsA(statement, CreatedbStmt)) {
+		mpp_create_database(call);
+		return;
+	}
+	if (IsA(statement, DropdbStmt)) {
+		mpp_drop_database(call);
+		return;
+	}
 	if (!IsA(statement, CheckPointStmt))
 		PreventInTransactionBlock(call->context == PROCESS_UTILITY_TOPLEVEL,
 		                          GetCommandTagName(CreateCommandTag(statement)));

@@ -161,7 +161,7 @@ void mpp_run_here_and_send(MppCall *call, void (*after)(void *ctx), void *ctx)
 static void refuse(const MppCall *call)
 {
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-	                errmsg("%s is not supported in a cluster",
+	                errmsg("this form of %s is not supported in a cluster",
 	                       GetCommandTagName(CreateCommandTag(call->statement->utilityStmt)))));
 }
 
@@ -251,6 +251,12 @@ static void run_on_segment(MppCall *call)
 		call_next(call);
 }
 
+/* As mpp_is_qd(), in a database without the extension. */
+static bool is_client_of_coordinator(void)
+{
+	return mpp_role == MPP_ROLE_COORDINATOR && mpp_session_role == MPP_SESSION_CLIENT;
+}
+
 static void process_utility(PlannedStmt *statement, const char *query_string, bool read_only_tree,
                             ProcessUtilityContext context, ParamListInfo params,
                             QueryEnvironment *environment, DestReceiver *destination,
@@ -262,6 +268,9 @@ static void process_utility(PlannedStmt *statement, const char *query_string, bo
 	mpp_forbid_segment_writes(statement);
 	if (creating_extension)
 		mpp_run_here(&call);
+	else if (mpp_creates_own_extension(statement->utilityStmt) && is_client_of_coordinator() &&
+	         !mpp_installed())
+		mpp_create_own_extension(&call);
 	else if (mpp_is_qd())
 		run_on_coordinator(&call);
 	else if (mpp_is_qe())
