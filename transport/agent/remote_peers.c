@@ -224,7 +224,8 @@ static int remote_peerlink_start(struct remote *remote, const struct peer_rail *
 	};
 	struct loop *loop = remote->config.loop;
 	/* The loop has not turned yet: its time is of before the arena was made. */
-	int result = peerlink_create(&options, &callbacks, clock_now_ns(), &remote->peerlink, error);
+	int result =
+	        peerlink_create(&options, &callbacks, clock_now_ns(), &remote->peerlink, error);
 
 	if (result < 0)
 		return result;
