@@ -185,7 +185,7 @@ class Workspace:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return {**kept, "LC_ALL": "C", "TZ": "UTC", "HOME": self.directory, **more}
 
-    def spawn(self, command, log, prefix=(), **options):
+    def spawn(self, command, log, prefix=(), environment=None, **options):
         """Start a process as the servers' user, its output appended to the file log.
         prefix: a command run before that, as we are (such as nsenter)."""
         if prefix and os.geteuid() == 0:
@@ -198,7 +198,7 @@ class Workspace:
             self.own(log)
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=options.pop("stdout", out), stderr=out,
-                cwd=self.directory, start_new_session=True, env=self.environment(),
+                cwd=self.directory, start_new_session=True, env=self.environment(**(environment or {})),
                 **identity, **options)
         self._janitor.tell(f"process {process.pid}")
         return process

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The control connection decides who may replicate, as PostgreSQL's configuration says;
 both timeouts hold; the statistics views tell the truth."""
@@ -32,7 +32,7 @@ class Authentication(WalCase):
                            "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost",
                            "-addext", "subjectAltName=IP:127.0.0.1", "-days", "3650",
                            "-keyout", cls.key, "-out", cls.certificate])
-        cls.standby = cls.primary.standby("standby", **{**cls.sluice_settings(1),
+        cls.standby = cls.primary.standby("standby", **{**cls.sluice_settings(1, "prefer"),
                                                         "wal_retrieve_retry_interval": "50ms"})
         cls.primary.configure(ssl="on", ssl_key_file=cls.key, ssl_cert_file=cls.certificate)
 
@@ -49,11 +49,17 @@ class Authentication(WalCase):
         self.standby.configure(primary_conninfo=f"host=127.0.0.1 port={self.primary.port} "
                                f"user=streamer application_name=standby {more}").start()
 
-    def assert_streams(self):
+    def assert_streams(self, encrypted=False):
         self.wait_streaming(self.primary)
         insert(self.primary, 200)
         self.assert_same_data(self.primary, self.standby)
-        self.assert_over_sluice(self.primary)
+        if encrypted and self.over == "tcp":
+            # Drivers do not encrypt: what must be encrypted stays on the connection.
+            self.standby.wait_log("streaming WAL over TCP instead of Sluice: .*demands an encrypted")
+            self.assertEqual(self.standby.value(
+                "select driver from sluice.stat_walstream where role = 'receiver'"), "libpq")
+        else:
+            self.assert_over_sluice(self.primary)
 
     def test_a_password_is_asked_for_and_kept_secret(self):
         self.allow("hostnossl", "scram-sha-256")
@@ -75,16 +81,21 @@ class Authentication(WalCase):
         root = self.workspace.write(self.workspace.path("root.crt"), open(
             self.certificate, encoding="ascii").read())
         self.connect_standby(f"password=right sslmode=verify-full sslrootcert={root}")
-        self.assert_streams()
+        self.assert_streams(encrypted=True)
         self.assertTrue(self.primary.value(
             "select ssl from pg_stat_ssl join pg_stat_replication using (pid)"))
 
     def test_an_encrypted_connection_survives_a_restart(self):
         self.allow("hostssl", "scram-sha-256")
         self.connect_standby("password=right sslmode=require")
-        self.assert_streams()
+        self.assert_streams(encrypted=True)
         self.primary.restart("immediate")
-        self.assert_streams()
+        self.assert_streams(encrypted=True)
+
+    def test_a_line_that_demands_encryption_is_honoured_without_the_standby_asking(self):
+        self.allow("hostssl", "scram-sha-256")
+        self.connect_standby("password=right sslmode=prefer")
+        self.assert_streams(encrypted=True)
 
     def test_a_role_without_the_right_to_replicate_gets_no_stream(self):
         self.allow("host", "trust")

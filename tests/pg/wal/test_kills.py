@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Kills at random points of a load with synchronous commits: servers, WAL senders and
 receivers, agents, the cable between two agents. After each, no acknowledged commit is

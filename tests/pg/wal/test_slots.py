@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Slots, hot standby feedback and the limits on WAL senders, as with stock."""
 import signal

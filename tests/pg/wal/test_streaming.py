@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A standby gets all WAL and keeps getting it, whatever stops, dies or comes back."""
 import os

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A commit waits for what synchronous_commit and synchronous_standby_names say, no
 less and no longer."""

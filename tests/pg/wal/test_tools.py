@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What is not a physical standby goes on as ever: PostgreSQL's own tools and logical
 replication, beside a stream over Sluice."""

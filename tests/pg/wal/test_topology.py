@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Cascades, promotion, new timelines, the way back for an old primary, and the archive."""
 import os

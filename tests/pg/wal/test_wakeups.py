@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A commit needs no timer to come through. All timers of replication are off here, so a
 wake-up that is lost anywhere hangs the commits behind it for good, and is found."""

@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from agents import CLUSTER_ID  # noqa: E402
+from agents import CLUSTER_ID  # noqa: E402,F401
 import servers  # noqa: E402 (found by the line above)
 from servers import (Case, Server, Skip, lsn_number, psycopg2,  # noqa: E402,F401
                      start_agents, wait_until)
