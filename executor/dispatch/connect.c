@@ -30,6 +30,7 @@ void qe_close(Qe *qe)
 	qe->flushing = qe->doomed = false;
 	qe->settings = 0;
 	qe->cancel_key = 0;
+	qe_statements_forget(qe);
 	qe_wait_changed();
 }
 

@@ -10,6 +10,7 @@
 #include "executor/dispatch/fault.h"
 #include "executor/dispatch/qe.h"
 #include "executor/dispatch/recovery.h"
+#include "executor/dispatch/router_exec.h"
 #include "executor/dispatch/shared.h"
 #include "executor/parts.h"
 
@@ -30,4 +31,5 @@ void mpp_dispatch_init(void)
 	commit_init();
 	dtx_init();
 	recovery_init();
+	router_exec_init();
 }

@@ -26,7 +26,7 @@ Qe *qe_lose(Qe *qe)
 	return qe;
 }
 
-static bool item_push(Qe *qe, QeItemKind kind, mpp_gang_result result, void *ctx)
+bool qe_item_push(Qe *qe, QeItemKind kind, bool by_row, mpp_gang_result result, void *ctx)
 {
 	if (qe->item_count == qe->item_size) {
 		int size = qe->item_size == 0 ? 16 : qe->item_size * 2;
@@ -42,7 +42,7 @@ static bool item_push(Qe *qe, QeItemKind kind, mpp_gang_result result, void *ctx
 		qe->item_first = 0;
 	}
 	qe->items[(qe->item_first + qe->item_count) % qe->item_size] =
-	        (QeItem){.kind = kind, .result = result, .ctx = ctx};
+	        (QeItem){.kind = kind, .by_row = by_row, .result = result, .ctx = ctx};
 	qe->item_count++;
 	if (kind == QE_ITEM_COMMAND)
 		qe->command_count++;
@@ -74,7 +74,7 @@ bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count, const Mp
 		lengths[i] = params[i].size_bytes;
 		formats[i] = 1;
 	}
-	if (!item_push(qe, kind, result, ctx) ||
+	if (!qe_item_push(qe, kind, false, result, ctx) ||
 	    PQsendQueryParams(qe->conn, sql, param_count, types, values, lengths, formats, 0) !=
 	            1) {
 		qe_fail(qe);
@@ -108,7 +108,7 @@ bool qe_sync(Qe *qe)
 {
 	if (qe->conn == NULL)
 		return false;
-	if (!item_push(qe, QE_ITEM_SYNC, NULL, NULL) || PQpipelineSync(qe->conn) != 1) {
+	if (!qe_item_push(qe, QE_ITEM_SYNC, false, NULL, NULL) || PQpipelineSync(qe->conn) != 1) {
 		qe_fail(qe);
 		return false;
 	}
@@ -142,13 +142,16 @@ static void qe_result(Qe *qe, PGresult *result)
 	case PGRES_SINGLE_TUPLE:
 		if (item->kind == QE_ITEM_SETTINGS)
 			qe_settings_answer(qe, result);
-		if (item->result != NULL)
+		if (item->result != NULL) {
+			qe->current = result;
 			item->result(qe->content, result, item->ctx);
+			qe->current = NULL;
+		}
 		break;
 	default:
 		if (item->kind == QE_ITEM_END)
 			break;
-		if (item->kind != QE_ITEM_COMMAND)
+		if (item->kind != QE_ITEM_COMMAND && item->kind != QE_ITEM_PREPARE)
 			qe->doomed = true;
 		if (item->kind == QE_ITEM_SETTINGS)
 			qe->settings = 0;
@@ -173,9 +176,16 @@ void qe_take(Qe *qe)
 		qe_fail(qe);
 		return;
 	}
-	while (qe->item_count > 0 && !PQisBusy(qe->conn)) {
-		PGresult *result = PQgetResult(qe->conn);
+	while (qe->item_count > 0) {
+		PGresult *result;
 
+		if (qe->items[qe->item_first].by_row)
+			/* Possible only before something of its results was read; else they
+			 * come as one. */
+			(void)PQsetSingleRowMode(qe->conn);
+		if (PQisBusy(qe->conn))
+			break;
+		result = PQgetResult(qe->conn);
 		if (result != NULL)
 			qe_result(qe, result);
 		else if (qe->items[qe->item_first].kind != QE_ITEM_SYNC)
@@ -200,9 +210,14 @@ bool qe_is_ending(const Qe *qe)
 /* Nobody waits for what is in flight any more; it is still to be taken. */
 void qe_forget_results(Qe *qe)
 {
-	for (int i = 0; i < qe->item_count; i++)
-		qe->items[(qe->item_first + i) % qe->item_size].result = NULL;
+	for (int i = 0; i < qe->item_count; i++) {
+		QeItem *item = &qe->items[(qe->item_first + i) % qe->item_size];
+
+		if (item->kind != QE_ITEM_PREPARE) /* what is prepared stays so */
+			item->result = NULL;
+	}
+	PQclear(qe->current);
 	PQclear(qe->error);
-	qe->error = NULL;
+	qe->current = qe->error = NULL;
 	qe->broken = false;
 }

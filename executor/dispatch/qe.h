@@ -19,6 +19,7 @@ typedef enum QeItemKind {
 	QE_ITEM_SETTINGS = 1, /* reply to settings.c */
 	QE_ITEM_INTERNAL,     /* of the transaction; a failure loses the connection */
 	QE_ITEM_END,          /* of the transaction; nobody can do anything about a failure */
+	QE_ITEM_PREPARE,      /* Parse, in front of a command */
 	QE_ITEM_COMMAND,      /* somebody waits for its result */
 	QE_ITEM_SYNC,         /* end of a pipeline */
 } QeItemKind;
@@ -35,6 +36,7 @@ typedef enum QeCopy {
 typedef struct QeItem {
 	QeItemKind kind;
 	mpp_gang_result result; /* QE_ITEM_COMMAND; NULL: discard */
+	bool by_row;            /* results come row by row */
 	void *ctx;
 } QeItem;
 
@@ -71,6 +73,9 @@ typedef struct Qe {
 	uint64 copy_rows;
 	uint64 unsent; /* bytes put since nothing was under way */
 
+	struct HTAB *statements; /* prepared there, by the hash of text and types */
+	PGresult *current;       /* handed to a callback now, which may throw */
+
 	PGresult *error; /* first of the commands in flight */
 	TimestampTz error_time;
 	bool quiet;   /* NOTICEs are not passed on */
@@ -89,6 +94,7 @@ extern void qe_close(Qe *qe);
 /* ---- qe.c: what never throws, and may be called in an abort ---- */
 extern bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count,
                     const MppParam *params, mpp_gang_result result, void *ctx);
+extern bool qe_item_push(Qe *qe, QeItemKind kind, bool by_row, mpp_gang_result result, void *ctx);
 extern bool qe_send_begin(Qe *qe);
 extern bool qe_sync(Qe *qe);
 extern void qe_take(Qe *qe);
@@ -97,6 +103,24 @@ extern void qe_forget_results(Qe *qe);
 
 /* Closes what has failed, keeping libpq's message; returns qe. */
 extern Qe *qe_lose(Qe *qe);
+
+/* A statement that stays prepared there. types are those of the parameters. Results
+ * come row by row. */
+typedef struct QeStatement {
+	const char *sql;
+	uint64 hash; /* of sql, types, and what else must be equal */
+	int param_count;
+	const Oid *types;
+	const char *const *values;
+	const int *lengths;
+	const int *formats;
+	int result_format;
+} QeStatement;
+
+/* ---- statements.c ---- */
+extern void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result result,
+                              void *ctx);
+extern void qe_statements_forget(Qe *qe);
 
 /* ---- copy.c ---- */
 extern char *qe_copy_context(int content, const char *context);

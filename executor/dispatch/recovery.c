@@ -110,8 +110,7 @@ static void finish_segment(int content, List **ret_left)
 	                         " pg_catalog.current_database() AND gid ~ '^sluice_%s_'",
 	                         mpp_cluster_id),
 	                collect_gids, &gids);
-	foreach(cell, gids)
-	{
+	foreach (cell, gids) {
 		char *gid = lfirst(cell);
 
 		if (owner_has_ended(gid)) {
@@ -167,14 +166,13 @@ static void step_begin(void *arg)
 	if (!run->installed)
 		return;
 	run->segment_count = mpp_segment_count();
-	foreach(cell, local_gids("SELECT gid FROM sluice.dtx_decision")) if (owner_has_ended(
-	                                                                             lfirst(cell)))
-	{
-		MemoryContext previous = MemoryContextSwitchTo(context);
+	foreach (cell, local_gids("SELECT gid FROM sluice.dtx_decision"))
+		if (owner_has_ended(lfirst(cell))) {
+			MemoryContext previous = MemoryContextSwitchTo(context);
 
-		run->old = lappend(run->old, lfirst(cell));
-		MemoryContextSwitchTo(previous);
-	}
+			run->old = lappend(run->old, lfirst(cell));
+			MemoryContextSwitchTo(previous);
+		}
 }
 
 static void step_segment(void *arg)
@@ -192,10 +190,10 @@ static void step_forget(void *arg)
 
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, run->old)
-	        SPI_execute(psprintf("DELETE FROM sluice.dtx_decision WHERE gid = %s",
-	                             quote_literal_cstr(lfirst(cell))),
-	                    false, 0);
+	foreach (cell, run->old)
+		SPI_execute(psprintf("DELETE FROM sluice.dtx_decision WHERE gid = %s",
+		                     quote_literal_cstr(lfirst(cell))),
+		            false, 0);
 	PopActiveSnapshot();
 	SPI_finish();
 }

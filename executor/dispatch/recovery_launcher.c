@@ -93,8 +93,7 @@ static void pass(void)
 	        AllocSetContextCreate(TopMemoryContext, "sluice recovery", ALLOCSET_SMALL_SIZES);
 	ListCell *cell;
 
-	foreach(cell, databases(context))
-	{
+	foreach (cell, databases(context)) {
 		CHECK_FOR_INTERRUPTS();
 		run_worker(lfirst_oid(cell));
 	}

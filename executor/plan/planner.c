@@ -12,6 +12,7 @@
 
 #include "executor/catalog/cluster.h"
 #include "executor/catalog/node.h"
+#include "executor/dispatch/router.h"
 
 MppPlanState *mpp_plan_state;
 
@@ -65,8 +66,12 @@ static PlannedStmt *plan_query(Query *query, const char *query_string, int curso
 	MppPlanState *outer = mpp_plan_state;
 	PlannedStmt *plan;
 
-	if (mpp_is_qd() && mpp_segment_count() > 0)
+	if (mpp_is_qd() && mpp_segment_count() > 0) {
+		plan = mpp_router_plan(query, query_string, cursor_options, params);
+		if (plan != NULL)
+			return plan;
 		return plan_distributed(query, query_string, cursor_options, params);
+	}
 	if (outer == NULL)
 		return plan_as_before(query, query_string, cursor_options, params);
 	mpp_plan_state = NULL;
