@@ -31,6 +31,7 @@
 #include <utils/typcache.h>
 
 #include "executor/catalog/node.h"
+#include "executor/catalog/tableam.h"
 #include "executor/ddl/ddl.h"
 
 static object_access_hook_type previous_object_access;
@@ -117,12 +118,27 @@ static void check_key_type(Oid relid, const AlterTableCmd *command)
 	                        "(distributed_by = 'random').")));
 }
 
+/* Sequences are the coordinator's; a segment's number would be given twice. What ALTER
+ * TABLE evaluates, the coordinator has checked. */
+static void forbid_sequences(Oid function)
+{
+	if (mpp_shell_scans_allowed == 0 &&
+	    (function == F_NEXTVAL || function == F_SETVAL_REGCLASS_INT8 ||
+	     function == F_SETVAL_REGCLASS_INT8_BOOL))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("sequences are the coordinator's: a segment cannot call %s()",
+		                get_func_name(function))));
+}
+
 /* However a column is dropped: with its type, for example. */
 static void object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
                           void *argument)
 {
 	if (previous_object_access)
 		previous_object_access(access, class_id, object_id, sub_id, argument);
+	if (access == OAT_FUNCTION_EXECUTE && mpp_is_qe())
+		forbid_sequences(object_id);
 	if (access == OAT_DROP && class_id == RelationRelationId && sub_id > 0 && mpp_is_qd() &&
 	    is_key(object_id, sub_id))
 		ereport(ERROR,
@@ -156,7 +172,7 @@ static void check_added_column(Oid relid, const ColumnDef *column, bool is_empty
 	const MppDistribution *distribution = mpp_distribution_get(relid);
 
 	table_close(table, NoLock);
-	if (value == NULL || is_empty || !contain_volatile_functions(value))
+	if (value == NULL || is_empty || !contain_mutable_functions(value))
 		return;
 	if (has_nextval(value, NULL))
 		ereport(ERROR,
@@ -219,6 +235,9 @@ static void check_command(AlterTableCmd *command, Alteration *alteration)
 	switch (command->subtype) {
 	case AT_SetAccessMethod:
 		refuse("ALTER TABLE ... SET ACCESS METHOD", NULL);
+	case AT_AttachPartition:
+		mpp_check_bound(((PartitionCmd *)command->def)->bound);
+		break;
 	case AT_DetachPartition:
 		if (((PartitionCmd *)command->def)->concurrent)
 			refuse("DETACH PARTITION CONCURRENTLY", "Detach it without CONCURRENTLY.");

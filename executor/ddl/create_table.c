@@ -13,6 +13,7 @@
 #include <commands/defrem.h>
 #include <lib/stringinfo.h>
 #include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
@@ -44,11 +45,32 @@ void mpp_take_table_option(List **options, MppTableOption *ret_option)
 	}
 }
 
+static bool is_evaluated(Node *node, void *ctx)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncCall) || IsA(node, SQLValueFunction))
+		return true;
+	return raw_expression_tree_walker(node, is_evaluated, ctx);
+}
+
+void mpp_check_bound(const PartitionBoundSpec *bound)
+{
+	if (bound != NULL && (is_evaluated((Node *)bound->listdatums, NULL) ||
+	                      is_evaluated((Node *)bound->lowerdatums, NULL) ||
+	                      is_evaluated((Node *)bound->upperdatums, NULL)))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("a partition bound must be a constant: each node would evaluate it "
+		                "by itself")));
+}
+
 static void prepare_create(CreateStmt *statement, MppTableOption *ret_option)
 {
 	const char *method = statement->accessMethod;
 
 	mpp_take_table_option(&statement->options, ret_option);
+	mpp_check_bound(statement->partbound);
 	if (method != NULL && strcmp(method, "heap") != 0 && strcmp(method, MPP_TABLE_AM_NAME) != 0)
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -92,6 +92,9 @@ extern void mpp_create_table(MppCall *call);
 /* CREATE TABLE on a QE, which is told the distribution afterwards. */
 extern void mpp_create_table_on_segment(MppCall *call);
 
+/* ERROR if a partition bound is not the same wherever it is evaluated. NULL is. */
+extern void mpp_check_bound(const PartitionBoundSpec *bound);
+
 /* The relation that CREATE would find in its way, or InvalidOid. Not by the search
  * path, on which a temporary one may come first. */
 extern Oid mpp_relation_to_create(const RangeVar *relation);

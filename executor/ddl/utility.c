@@ -239,16 +239,31 @@ static void run_on_coordinator(MppCall *call)
 		run_on_all_nodes(call);
 }
 
+/* The QD sends statements; what a function on a segment does, only that one sees. */
+static void check_sent(const MppCall *call)
+{
+	if (call->context != PROCESS_UTILITY_TOPLEVEL && mpp_shell_scans_allowed == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("a function that runs on a segment cannot execute %s",
+		                       GetCommandTagName(
+		                               CreateCommandTag(call->statement->utilityStmt)))));
+}
+
 static void run_on_segment(MppCall *call)
 {
 	Node *statement = call->statement->utilityStmt;
 
+	if (mpp_classify(statement) == MPP_STATEMENT_LOCAL) {
+		call_next(call);
+		return;
+	}
+	check_sent(call);
 	if (IsA(statement, CreateStmt))
 		mpp_create_table_on_segment(call);
 	else if (IsA(statement, CreateTableAsStmt))
 		mpp_create_table_as_on_segment(call);
 	else
-		call_next(call);
+		mpp_run_here(call);
 }
 
 /* As mpp_is_qd(), in a database without the extension. */
