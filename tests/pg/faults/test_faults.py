@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that are killed, statements that are cancelled, while rows move: a clear
+error for that statement, nothing half loaded, and the next statement is served."""
+import os
+import random
+import sys
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "differential")]
+
+from cluster import ClusterCase, main, psycopg2, wait_until  # noqa: E402
+
+from leaks import assert_none  # noqa: E402
+
+SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
+CANCELS = int(os.environ.get("SLUICE_CANCELS", "500"))
+KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
+ROWS = 20000
+
+# Each runs for many seconds if nothing ends it.
+LONG = {
+    "scan": "select count(*) from big a, big b where a.id + b.id < 0",
+    "redistribute": "select count(*) from big a join big b on a.grp = b.grp join big c on b.grp = c.grp",
+    "load": "insert into sink select a.id, b.grp from big a join big b on a.grp = b.grp",
+    "gather": "select a.id, b.id from big a join big b on a.grp = b.grp",
+}
+
+
+class Statement(threading.Thread):
+    """A statement in a session of its own; its error, or None."""
+
+    def __init__(self, cluster, sql):
+        super().__init__(daemon=True)
+        self.connection = cluster.connect()
+        self.sql, self.error, self.rows = sql, None, None
+        self.start()
+
+    def run(self):
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(self.sql)
+                self.rows = cursor.fetchall() if cursor.description else None
+        except psycopg2.Error as error:
+            self.error = error
+
+    def end(self, deadline_s=60):
+        """Wait for its end; closes the session."""
+        self.join(deadline_s)
+        if self.is_alive():
+            self.connection.cancel()
+            raise AssertionError(f"still running after {deadline_s} s: {self.sql}")
+        self.connection.close()
+        return self
+
+
+class Faults(ClusterCase):
+    """A cluster of two segments with one larger table; every test leaves it whole."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.random = random.Random(SEED)
+        print(f"SLUICE_SEED={SEED}", flush=True)
+        cls.cluster.execute("create table big (id int, grp int, note text) with (distributed_by = 'id')")
+        cls.cluster.execute("create table sink (id int, grp int) with (distributed_by = 'grp')")
+        cls.cluster.execute(f"insert into big select i, i % 40, repeat('x', 100) "
+                            f"from generate_series(1, {ROWS}) i")
+        cls.cluster.execute("analyze big")
+
+    def tearDown(self):
+        self.assert_serves()
+
+    def assert_serves(self):
+        """A new session's first statements, at once."""
+        self.assertEqual(self.cluster.value("select count(*) from big"), ROWS)
+        self.assertEqual(self.cluster.value("select count(*) from big a join big b on a.id = b.grp"),
+                         ROWS - ROWS // 40)
+
+    def backends(self, content, condition="state = 'active'"):
+        """Process ids of QEs and readers that work on a segment."""
+        return [pid for pid, in self.cluster.query(
+            f"select pid from pg_stat_activity where pid <> pg_backend_pid() and backend_type in "
+            f"('client backend', 'parallel worker') and {condition}", content=content)]
+
+    def wait_active(self, content=0, condition="state = 'active'"):
+        return wait_until(lambda: self.backends(content, condition), "a QE works")
+
+    def assert_failed(self, statement, *words):
+        self.assertIsNotNone(statement.error, "it should have failed")
+        text = str(statement.error)
+        self.assertTrue(any(word in text for word in words), text)
+
+    # ---- killed processes ----
+
+    def kill_qe_during(self, kind):
+        statement = Statement(self.cluster, LONG[kind])
+        self.cluster.kill(self.wait_active()[0])
+        statement.end()
+        self.assert_failed(statement, "segment 0", "terminated", "connection", "crash")
+
+    def test_a_killed_qe_fails_its_scan(self):
+        self.kill_qe_during("scan")
+
+    def test_a_killed_qe_fails_its_redistribution(self):
+        self.kill_qe_during("redistribute")
+
+    def test_a_killed_qe_fails_its_gather(self):
+        self.kill_qe_during("gather")
+
+    def test_a_killed_qe_fails_its_load_and_no_row_is_there(self):
+        self.kill_qe_during("load")
+        self.assertEqual(self.cluster.value("select count(*) from sink"), 0)
+
+    def test_a_killed_reader_fails_its_query(self):
+        statement = Statement(self.cluster, LONG["redistribute"])
+        readers = wait_until(lambda: self.backends(1, "backend_type = 'parallel worker'"),
+                             "a reader works")
+        self.cluster.kill(readers[0])
+        statement.end()
+        self.assertIsNotNone(statement.error)
+
+    def test_a_killed_postmaster_is_a_clear_error_until_it_is_started_again(self):
+        statement = Statement(self.cluster, LONG["redistribute"])
+        self.wait_active(1)
+        self.cluster.kill(self.cluster.postmaster(1))
+        self.cluster.kill(self.wait_active(0)[0], 15)  # its own QEs may live on a while
+        statement.end()
+        self.assertIsNotNone(statement.error)
+        with self.assertRaises(psycopg2.Error) as raised:
+            self.cluster.query("select count(*) from big")
+        self.assertIn("segment 1", str(raised.exception))
+        self.cluster.start()
+
+    def test_a_killed_agent_fails_what_runs_and_serves_again_when_started(self):
+        session = self.cluster.connect()
+        statement = Statement(self.cluster, LONG["redistribute"])
+        self.wait_active()
+        self.cluster.kill(self.cluster.agent())
+        statement.end()
+        self.assertIsNotNone(statement.error)
+        self.cluster.start()
+        with session.cursor() as cursor:  # a session from before attaches anew
+            cursor.execute("select count(*) from big a join big b on a.id = b.grp")
+            self.assertEqual(cursor.fetchone()[0], ROWS - ROWS // 40)
+        session.close()
+
+    def test_a_killed_qd_leaves_nothing_running_on_the_segments(self):
+        statement = Statement(self.cluster, LONG["redistribute"])
+        self.wait_active()
+        self.cluster.kill(statement.connection.info.backend_pid)
+        statement.end()
+        self.assertIsNotNone(statement.error)
+        for content in (0, 1):
+            wait_until(lambda content=content: not self.backends(content, "true"),
+                       "its QEs are gone", 60)
+        wait_until(self.coordinator_is_up, "the coordinator has recovered", 60)
+
+    def coordinator_is_up(self):
+        try:
+            return self.cluster.value("select 1") == 1
+        except psycopg2.Error:
+            return False
+
+    def test_loads_interrupted_anywhere_are_there_whole_or_not_at_all(self):
+        load = f"insert into sink select id, grp from big where id <= {ROWS // 2}"
+        for number in range(KILLS):
+            self.cluster.execute("truncate sink")
+            statement = Statement(self.cluster, load)
+            time.sleep(self.random.random() * 0.08)
+            content = self.random.randrange(2)
+            for pid in self.backends(content, "backend_type = 'client backend'")[:1]:
+                self.cluster.kill(pid)
+            statement.end()
+            wait_until(self.no_prepared_transactions, "no prepared transaction stays", 60)
+            count = self.cluster.value("select count(*) from sink")
+            wanted = (0, ROWS // 2) if statement.error else (ROWS // 2,)
+            self.assertIn(count, wanted, f"kill {number}, {statement.error}")
+        self.cluster.execute("truncate sink")
+
+    def no_prepared_transactions(self):
+        try:
+            return not any(self.cluster.value("select count(*) from pg_prepared_xacts", content=content)
+                           for content in (0, 1))
+        except psycopg2.Error:
+            return False  # a segment that recovers
+
+    # ---- cancelled statements ----
+
+    def test_cancels_at_random_points_end_the_statement_and_nothing_else(self):
+        session = self.cluster.connect()
+        done = cancelled = 0
+        for _ in range(CANCELS):
+            timer = threading.Timer(self.random.random() * 0.03, session.cancel)
+            sql = self.random.choice(list(LONG.values()) + ["select count(*) from big"])
+            timer.start()
+            try:
+                with session.cursor() as cursor:
+                    cursor.execute(sql)
+                done += 1
+            except psycopg2.errors.QueryCanceled:
+                cancelled += 1
+            timer.join()
+            self.quieten(session)
+        print(f"{CANCELS} cancels: {cancelled} statements cancelled, {done} had ended", flush=True)
+        with session.cursor() as cursor:
+            cursor.execute("select count(*) from sink")
+            self.assertEqual(cursor.fetchone()[0], 0)
+        session.close()
+
+    def quieten(self, session):
+        """A cancel that came late hits the next statement: let it be this one."""
+        try:
+            with session.cursor() as cursor:
+                cursor.execute("select 1")
+        except psycopg2.errors.QueryCanceled:
+            pass
+
+    def test_statement_timeout_ends_the_segments_work_too(self):
+        session = self.cluster.connect()
+        with session.cursor() as cursor:
+            cursor.execute("set statement_timeout = '300ms'")
+            with self.assertRaises(psycopg2.errors.QueryCanceled):
+                cursor.execute(LONG["redistribute"])
+        for content in (0, 1):
+            wait_until(lambda content=content: not self.backends(content), "the QEs are idle")
+        session.close()
+
+    def test_limit_over_a_big_redistribution_stops_its_senders(self):
+        rows = self.cluster.query("select a.id from big a join big b on a.grp = b.grp limit 5")
+        self.assertEqual(len(rows), 5)
+        for content in (0, 1):
+            wait_until(lambda content=content: not self.backends(content), "the QEs are idle")
+
+    def test_a_client_that_goes_away_leaves_nothing_running(self):
+        statement = Statement(self.cluster, LONG["gather"])
+        self.wait_active()
+        os.close(os.dup(statement.connection.fileno()))
+        self.cluster.value(f"select pg_terminate_backend({statement.connection.info.backend_pid})")
+        statement.end()
+        for content in (0, 1):
+            wait_until(lambda content=content: not self.backends(content, "true"), "its QEs are gone")
+
+    def test_zz_nothing_is_left_behind(self):
+        assert_none(self, self.cluster)
+
+
+if __name__ == "__main__":
+    unittest.installHandler()
+    main()
