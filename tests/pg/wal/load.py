@@ -34,8 +34,10 @@ class Load:
             while not self._ended.is_set():
                 try:
                     self._commit_until_it_breaks(client)
-                except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                    self._ended.wait(0.02)  # the server is down: not to be asked all the time
+                except psycopg2.Error as error:
+                    if error.pgcode and not isinstance(error, psycopg2.OperationalError):
+                        raise  # an answer, and not that of a server that goes down
+                    self._ended.wait(0.02)
         except Exception as error:  # pylint: disable=broad-except
             self._failure = error
 
