@@ -35,15 +35,26 @@ static get_relation_info_hook_type next_relation_info;
 /* Before the first ANALYZE: as PostgreSQL guesses for a small new table, per segment. */
 #define UNKNOWN_PAGES 10
 
-static void index_size(IndexOptInfo *index, const RelOptInfo *rel)
+/* Of the whole, if it was analyzed; else what the table's size lets expect. */
+static void index_size(IndexOptInfo *index, const RelOptInfo *rel, bool analyzed)
 {
 	const int entry_bytes = 24; /* header, line pointer and a small key */
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index->indexoid));
 
 	/* Or core would look into the shell's empty index for the ends of a column, or
 	 * for the index's own statistics. */
 	index->hypothetical = true;
 	index->tuples = rel->tuples;
 	index->pages = Max(1, ceil(rel->tuples * entry_bytes / (BLCKSZ * 0.8)));
+	if (HeapTupleIsValid(tuple)) {
+		const FormData_pg_class *form = (const FormData_pg_class *)GETSTRUCT(tuple);
+
+		if (analyzed && form->reltuples >= 0 && form->relpages > 1) {
+			index->tuples = form->reltuples;
+			index->pages = form->relpages;
+		}
+		ReleaseSysCache(tuple);
+	}
 	index->tree_height = index->relam == BTREE_AM_OID
 	                             ? (int)Max(0, ceil(log(Max(index->pages, 1)) / log(300)))
 	                             : -1;
@@ -63,8 +74,9 @@ static void relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptIn
 	if (!HeapTupleIsValid(tuple))
 		return;
 	const FormData_pg_class *form = (const FormData_pg_class *)GETSTRUCT(tuple);
+	bool analyzed = form->reltuples >= 0;
 
-	if (form->reltuples >= 0) {
+	if (analyzed) {
 		rel->tuples = form->reltuples;
 		rel->pages = Max(form->relpages, rel->tuples > 0 ? 1 : 0);
 		rel->allvisfrac =
@@ -81,7 +93,7 @@ static void relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptIn
 	ReleaseSysCache(tuple);
 	rel->rel_parallel_workers = 0;
 	foreach (lc, rel->indexlist)
-		index_size(lfirst(lc), rel);
+		index_size(lfirst(lc), rel, analyzed);
 }
 
 /* ---- where its rows are ---- */

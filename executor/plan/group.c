@@ -252,7 +252,7 @@ static bool prepare(Grouping *grouping)
 {
 	PlannerInfo *root = grouping->root;
 
-	if (grouping->parse->groupingSets != NIL || mpp_target_has_sets(grouping->target))
+	if (mpp_target_has_sets(grouping->target))
 		return false;
 	grouping->exprs =
 	        get_sortgrouplist_exprs(grouping->parse->groupClause, root->processed_tlist);

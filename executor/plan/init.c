@@ -12,6 +12,7 @@
 double mpp_motion_tuple_cost = 0.015;
 double mpp_motion_setup_cost = 20.0;
 
+bool mpp_enable_distributed_plans = true;
 bool mpp_enable_distributed_joins = true;
 bool mpp_enable_two_stage_agg = true;
 bool mpp_enable_direct_dispatch = true;
@@ -25,6 +26,9 @@ static void define_switch(const char *name, const char *what, bool *variable)
 
 static void define_switches(void)
 {
+	define_switch("sluice.enable_distributed_plans",
+	              "Enables plans that do more on segments than read tables.",
+	              &mpp_enable_distributed_plans);
 	define_switch("sluice.enable_distributed_joins", "Enables the planner's joins on segments.",
 	              &mpp_enable_distributed_joins);
 	define_switch("sluice.enable_two_stage_agg",

@@ -11,6 +11,8 @@
 #include <utils/pg_locale.h>
 #include <utils/typcache.h>
 
+#include "executor/catalog/label.h"
+
 bool mpp_locus_partitioned(const MppLocus *locus)
 {
 	return locus->kind == MPP_LOCUS_HASHED || locus->kind == MPP_LOCUS_STREWN;
@@ -85,14 +87,13 @@ bool mpp_same_value(PlannerInfo *root, Expr *left, Expr *right)
 	return false;
 }
 
-/* Values of enums and composites hold OIDs, which are each server's own. */
+/* Values of some types hold OIDs, which are each server's own. */
 Oid mpp_hash_family(Expr *expr)
 {
 	Oid type = getBaseType(exprType((Node *)expr));
-	Oid element = get_base_element_type(type);
 	TypeCacheEntry *entry;
 
-	if (get_typtype(OidIsValid(element) ? element : type) != TYPTYPE_BASE)
+	if (!mpp_type_has_hash(type))
 		return InvalidOid;
 	entry = lookup_type_cache(type, TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_EXTENDED_PROC);
 	return OidIsValid(entry->hash_extended_proc) ? entry->hash_opf : InvalidOid;

@@ -62,6 +62,7 @@ extern MppPlanState *mpp_plan_state; /* NULL: this planner run is not of a QD */
 
 /* ---- settings (init.c) ---- */
 
+extern bool mpp_enable_distributed_plans;
 extern bool mpp_enable_distributed_joins;
 extern bool mpp_enable_two_stage_agg;
 extern bool mpp_enable_direct_dispatch;

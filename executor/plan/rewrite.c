@@ -121,6 +121,7 @@ static bool rewrite_walker(Node *node, void *ctx)
 		inline_ctes(query);
 		mpp_fold_stable(query);
 		mpp_rewrite_setops(query);
+		mpp_rewrite_distinct_agg(query);
 		mpp_rewrite_not_in(query);
 		mpp_decorrelate(query);
 		return false;

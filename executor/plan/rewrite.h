@@ -20,6 +20,8 @@ extern void mpp_rewrite_query(Query *query);
 extern void mpp_decorrelate(Query *query);
 /* not_in.c: NOT IN becomes NOT EXISTS where nothing is NULL. */
 extern void mpp_rewrite_not_in(Query *query);
+/* distinct_agg.c: DISTINCT aggregates without groups aggregate a SELECT DISTINCT. */
+extern void mpp_rewrite_distinct_agg(Query *query);
 /* setop.c: UNION, INTERSECT and EXCEPT become DISTINCT and GROUP BY over UNION ALL. */
 extern void mpp_rewrite_setops(Query *query);
 /* fold.c: what depends on this session and not on a row is computed once, here. */

@@ -136,7 +136,6 @@ static bool unshippable_walker(Node *node, void *ctx)
 	case T_SQLValueFunction:
 	case T_NextValueExpr:
 	case T_CurrentOfExpr:
-	case T_GroupingFunc:
 	case T_Query:
 		return true;
 	default:

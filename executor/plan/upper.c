@@ -134,7 +134,10 @@ static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *
 		return;
 	switch (stage) {
 	case UPPERREL_GROUP_AGG:
-		mpp_group_paths(root, input_rel, output_rel, extra);
+		if (root->parse->groupingSets != NIL)
+			mpp_grouping_sets_paths(root, input_rel, output_rel, extra);
+		else
+			mpp_group_paths(root, input_rel, output_rel, extra);
 		break;
 	case UPPERREL_WINDOW:
 		mpp_window_paths(root, input_rel, output_rel);

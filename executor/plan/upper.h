@@ -12,6 +12,9 @@
 
 extern void mpp_group_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *grouped_rel,
                             const GroupPathExtraData *extra); /* group.c */
+extern void mpp_grouping_sets_paths(PlannerInfo *root, RelOptInfo *input_rel,
+                                    RelOptInfo *grouped_rel,
+                                    const GroupPathExtraData *extra); /* grouping_sets.c */
 extern void mpp_window_paths(PlannerInfo *root, RelOptInfo *input_rel,
                              RelOptInfo *window_rel); /* window.c */
 extern void mpp_distinct_paths(PlannerInfo *root, RelOptInfo *input_rel,

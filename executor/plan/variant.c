@@ -52,6 +52,8 @@ void mpp_variants_add(const RelOptInfo *rel, const MppLocus *locus, RelOptInfo *
 	MppVariant *variant;
 	ListCell *lc;
 
+	if (!mpp_enable_distributed_plans)
+		return;
 	if (!found)
 		entry->variants = NIL;
 	foreach (lc, entry->variants) {
