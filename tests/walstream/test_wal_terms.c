@@ -160,7 +160,7 @@ static bool wait_once(struct spin *spin, uint64_t *now_ns, uint64_t news_ns, spi
 	if (*now_ns + news_ns > until_ns)
 		spin_over(spin);
 	*now_ns += news_ns;
-	spin_end(spin, true, *now_ns);
+	spin_end(spin, *now_ns);
 	return spins;
 }
 
@@ -207,6 +207,18 @@ static void spins_again_when_news_come_sooner(void)
 
 	waits(&spin, 1000, 300 * US, quiet);
 	CU_ASSERT_TRUE(waits(&spin, 1000, 20 * US, quiet) > 800);
+}
+
+static void a_few_long_waits_do_not_end_it(void)
+{
+	struct spin spin = {0};
+	uint64_t now_ns = 1000000 * US;
+	unsigned spun = 0;
+
+	for (unsigned i = 0; i < 1000; i++)
+		spun += wait_once(&spin, &now_ns, i % 4 ? 20 * US : 100000 * US, quiet);
+	CU_ASSERT_TRUE(spun > 300);
+	CU_ASSERT_TRUE(spin.spins > 200);
 }
 
 static void never_spins_in_a_crowd(void)
@@ -257,6 +269,7 @@ int main(void)
 	        UNIT_TEST(sleeps_when_news_take_long),
 	        UNIT_TEST(tries_ever_less_where_it_is_not_known),
 	        UNIT_TEST(spins_again_when_news_come_sooner),
+	        UNIT_TEST(a_few_long_waits_do_not_end_it),
 	        UNIT_TEST(never_spins_in_a_crowd),
 	        UNIT_TEST(never_spins_with_a_limit_of_zero),
 	        UNIT_TEST(a_crowd_is_more_than_there_are_cores_for_a_while),

@@ -2,17 +2,19 @@
 /* spin.c - see spin.h. */
 #include "walstream/pg/spin.h"
 
-#define WAIT_NS_MAX   UINT64_C(1000000)
-#define AVERAGE_SHIFT 3u
-#define FAILURES_MAX  7u
+#define WHOLE        256u
+#define SHARE_SHIFT  3u
+#define FAILURES_MAX 7u
 /* A wait that ended asleep looks longer than the news took, by a wake-up. */
 #define AFTER_WAKE_TIMES 2u
 
 uint64_t spin_begin(struct spin *spin, uint64_t limit_ns, uint64_t now_ns, spin_crowded *crowded)
 {
 	spin->start_ns = now_ns;
+	spin->limit_ns = limit_ns;
 	spin->spinning = false;
-	if (!limit_ns || spin->average_ns > AFTER_WAKE_TIMES * limit_ns)
+	/* Not an average of their lengths: a host with other work to do has outliers. */
+	if (!limit_ns || spin->long_share > WHOLE / 2)
 		return now_ns;
 	if (spin->skips) {
 		spin->skips--;
@@ -34,17 +36,13 @@ void spin_over(struct spin *spin)
 	spin->skips = 1u << spin->failures;
 }
 
-void spin_end(struct spin *spin, bool news, uint64_t now_ns)
+void spin_end(struct spin *spin, uint64_t now_ns)
 {
-	uint64_t wait_ns = now_ns - spin->start_ns;
+	bool was_long = now_ns - spin->start_ns > AFTER_WAKE_TIMES * spin->limit_ns;
 
-	if (!news && wait_ns < spin->average_ns)
-		return; /* cut short: says nothing */
-	if (wait_ns > WAIT_NS_MAX)
-		wait_ns = WAIT_NS_MAX;
-	spin->average_ns += (wait_ns >> AVERAGE_SHIFT) - (spin->average_ns >> AVERAGE_SHIFT);
-	if (!news)
-		return;
+	spin->long_share -= spin->long_share >> SHARE_SHIFT;
+	if (was_long)
+		spin->long_share += WHOLE >> SHARE_SHIFT;
 	if (spin->spinning) {
 		spin->failures = 0;
 		spin->spins++;

@@ -14,8 +14,9 @@
 
 /* One per kind of wait: those for an answer and those for work differ. */
 struct spin {
-	uint64_t average_ns; /* of the last waits, each counted up to a millisecond */
+	uint32_t long_share; /* of the last waits that were too long to spin, in 256ths */
 	uint64_t start_ns;   /* of this wait */
+	uint64_t limit_ns;   /* of this wait */
 	uint64_t spins;      /* waits that ended while spinning */
 	uint64_t sleeps;     /* the others */
 	uint32_t failures;   /* in a row */
@@ -33,8 +34,8 @@ uint64_t spin_begin(struct spin *spin, uint64_t limit_ns, uint64_t now_ns, spin_
 /* It was not news that ended the spinning; the wait goes on asleep. */
 void spin_over(struct spin *spin);
 
-/* The wait has ended: with news, or because the caller had something else to do. */
-void spin_end(struct spin *spin, bool news, uint64_t now_ns);
+/* The wait has ended with news. */
+void spin_end(struct spin *spin, uint64_t now_ns);
 
 /* In a loop of looks. */
 static inline void spin_relax(void)

@@ -10,8 +10,10 @@ void walpg_stat_begin(struct walpg_stat *stat, int pid, const char *driver, cons
 	stat->pid = pid;
 	strlcpy(stat->driver, driver, sizeof(stat->driver));
 	strlcpy(stat->peer, peer, sizeof(stat->peer));
-	if (pid && strcmp(driver, "libpq") != 0)
+	if (pid && strcmp(driver, "libpq") != 0) {
 		stat->fallen_back = false;
+		stat->retries = 0;
+	}
 	SpinLockRelease(&stat->mutex);
 	pg_atomic_write_u64(&stat->bytes, 0);
 	pg_atomic_write_u64(&stat->frames, 0);
@@ -31,4 +33,21 @@ bool walpg_stat_fall_back(struct walpg_stat *stat, const char *reason)
 	SpinLockRelease(&stat->mutex);
 	pg_atomic_fetch_add_u64(&stat->fallbacks, 1);
 	return news;
+}
+
+int walpg_stat_retries(struct walpg_stat *stat)
+{
+	int retries;
+
+	SpinLockAcquire(&stat->mutex);
+	retries = stat->retries;
+	SpinLockRelease(&stat->mutex);
+	return retries;
+}
+
+void walpg_stat_retry(struct walpg_stat *stat)
+{
+	SpinLockAcquire(&stat->mutex);
+	stat->retries++;
+	SpinLockRelease(&stat->mutex);
 }

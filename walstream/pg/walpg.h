@@ -18,6 +18,7 @@ struct walpg_settings {
 	char *socket;
 	char *cluster_id;
 	int spin_us;
+	int retry_s;
 };
 
 #define WALPG_DRIVER_BYTES 16
@@ -36,6 +37,7 @@ struct walpg_stat {
 	char peer[WALPG_PEER_BYTES];     /* mutex; node of the other server */
 	char reason[WALPG_REASON_BYTES]; /* mutex; of the last fall-back */
 	bool fallen_back;                /* mutex; since it last streamed over Sluice */
+	int retries;                     /* mutex; reconnects for Sluice since then, in vain */
 	pg_atomic_uint64 fallbacks;      /* since the server started */
 	pg_atomic_uint64 bytes;          /* this and below: of this stream */
 	pg_atomic_uint64 frames;
@@ -58,7 +60,7 @@ struct walpg_module {
 	struct walpg_shared *shared; /* NULL before shared memory is there */
 };
 #define WALPG_RENDEZVOUS     "sluice_walstream"
-#define WALPG_MODULE_VERSION 1u
+#define WALPG_MODULE_VERSION 2u
 
 static inline struct walpg_stat *walpg_sender_stat(struct walpg_shared *shared, int index)
 {
@@ -76,5 +78,9 @@ void walpg_stat_begin(struct walpg_stat *stat, int pid, const char *driver, cons
 /* Count a fall-back to TCP. true: the first since the last stream over Sluice, or for
  * another reason than before: worth a warning. */
 bool walpg_stat_fall_back(struct walpg_stat *stat, const char *reason);
+
+/* Reconnects since the last stream over Sluice; one more is made. */
+int walpg_stat_retries(struct walpg_stat *stat);
+void walpg_stat_retry(struct walpg_stat *stat);
 
 #endif

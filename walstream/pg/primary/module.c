@@ -6,6 +6,8 @@
 #include <postgres.h>
 
 #include <fmgr.h>
+#include <libpq/auth.h>
+#include <libpq/hba.h>
 #include <miscadmin.h>
 #include <replication/walsender.h>
 #include <storage/ipc.h>
@@ -20,7 +22,8 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-#define SPIN_US_DEFAULT 40
+#define RETRY_S_DEFAULT 30
+#define SPIN_US_DEFAULT 50
 #define SPIN_US_MAX     1000
 
 static struct walpg_settings settings;
@@ -30,6 +33,9 @@ char *walpg_wish;
 /* A setting without a value of its own, shown by a function. */
 static char *no_value;
 
+bool walpg_encryption_demanded;
+
+static ClientAuthentication_hook_type next_client_authentication;
 static shmem_request_hook_type next_shmem_request;
 static shmem_startup_hook_type next_shmem_startup;
 
@@ -83,6 +89,15 @@ static void shmem_startup(void)
 	walpg_module.shared = shared;
 }
 
+/* The line of pg_hba.conf is forgotten once the client is in. */
+static void client_authentication(Port *port, int status)
+{
+	if (next_client_authentication)
+		next_client_authentication(port, status);
+	walpg_encryption_demanded =
+	        port->hba && (port->hba->conntype == ctHostSSL || port->hba->conntype == ctHostGSS);
+}
+
 static bool check_cluster_id(char **value, void **extra, GucSource source)
 {
 	uint64_t cluster;
@@ -95,6 +110,11 @@ static bool check_cluster_id(char **value, void **extra, GucSource source)
 
 static void define_settings(void)
 {
+	DefineCustomIntVariable("sluice.walstream_retry",
+	                        "How often a standby that fell back asks for Sluice again.",
+	                        "0: not before its next reconnect.", &settings.retry_s,
+	                        RETRY_S_DEFAULT, 0, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL,
+	                        NULL, NULL);
 	settings.mode = WALPG_PREFER;
 	DefineCustomEnumVariable(
 	        "sluice.walstream", "Whether WAL streams between servers over Sluice.",
@@ -141,6 +161,8 @@ void _PG_init(void)
 		         errmsg("sluice_walstream must be loaded by shared_preload_libraries")));
 	define_settings();
 	define_words();
+	next_client_authentication = ClientAuthentication_hook;
+	ClientAuthentication_hook = client_authentication;
 	next_shmem_request = shmem_request_hook;
 	shmem_request_hook = shmem_request;
 	next_shmem_startup = shmem_startup_hook;

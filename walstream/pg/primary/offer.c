@@ -9,8 +9,6 @@
 #include <access/timeline.h>
 #include <access/xlog.h>
 #include <access/xlogrecovery.h>
-#include <libpq/hba.h>
-#include <libpq/libpq-be.h>
 #include <miscadmin.h>
 #include <nodes/pg_list.h>
 #include <pgstat.h>
@@ -124,9 +122,7 @@ static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_of
 /* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
 static bool encryption_is_demanded(const struct terms_wish *wish)
 {
-	const HbaLine *hba = MyProcPort->hba;
-
-	return hba && (hba->conntype == ctHostSSL || hba->conntype == ctHostGSS) &&
+	return walpg_encryption_demanded &&
 	       pg_strcasecmp(wish->node, slu_endpoint_node(endpoint)) != 0;
 }
 

@@ -15,6 +15,9 @@
 /* Of this server; shared is NULL until shared memory is there. */
 extern struct walpg_module walpg_module;
 
+/* The client of this process was let in by a line for encrypted connections only. */
+extern bool walpg_encryption_demanded;
+
 /* What the standby said while connecting (terms.h); the variable of a setting. */
 extern char *walpg_wish;
 

@@ -262,7 +262,7 @@ static void hear(void)
 	process(now_ns);
 	feedback_apply(slu_walsender_status(sender), now_ns);
 	if (waiting && (progress() != waiting_since || result != SLU_OK)) {
-		spin_end(waiting, true, now_ns);
+		spin_end(waiting, now_ns);
 		waiting = NULL;
 	}
 }
@@ -318,7 +318,7 @@ static void wait_busily(void)
 			return;
 		}
 		now_ns = slu_now_ns();
-		spin_end(waiting, true, now_ns);
+		spin_end(waiting, now_ns);
 		waiting = NULL;
 		if (status->feedbacks == feedbacks)
 			return;

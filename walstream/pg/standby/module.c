@@ -21,13 +21,14 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
+#define RETRY_DOUBLINGS 6
+
 WalReceiverFunctionsType stock;
 struct standby standby;
 
 static WalReceiverFunctionsType functions;
 
-/* What the preloaded module of this server has; NULL: there is none that fits. */
-static const struct walpg_module *preloaded(void)
+const struct walpg_module *standby_module(void)
 {
 	const struct walpg_module *module = *find_rendezvous_variable(WALPG_RENDEZVOUS);
 
@@ -36,7 +37,7 @@ static const struct walpg_module *preloaded(void)
 
 struct walpg_stat *standby_stat(void)
 {
-	const struct walpg_module *module = preloaded();
+	const struct walpg_module *module = standby_module();
 
 	return module && module->shared ? walpg_receiver_stat(module->shared) : NULL;
 }
@@ -47,6 +48,7 @@ static void standby_forget(void)
 
 	receive_end();
 	slu_endpoint_detach(standby.endpoint);
+	free(standby.conninfo);
 	memset(&standby, 0, sizeof(standby));
 	if (stat)
 		walpg_stat_begin(stat, 0, "", "");
@@ -66,6 +68,8 @@ static void fall_back(const char *reason)
 	receive_end();
 	slu_endpoint_detach(standby.endpoint);
 	standby.endpoint = NULL;
+	standby.fell_back = true;
+	standby.retried_ns = slu_now_ns();
 	news = !stat || walpg_stat_fall_back(stat, reason);
 	if (standby.mode == WALPG_REQUIRE)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -79,7 +83,7 @@ static void fall_back(const char *reason)
 
 /* libpq's connection is the first member of stock's struct in every 15.x; that it is
  * one shows by the process at its other end. */
-static PGconn *libpq_of(WalReceiverConn *conn)
+PGconn *standby_libpq(WalReceiverConn *conn)
 {
 	PGconn *libpq = *(PGconn **)conn;
 
@@ -95,7 +99,7 @@ static WalReceiverConn *connect_plainly(const char *conninfo, const char *appnam
 static WalReceiverConn *wrap_connect(const char *conninfo, bool logical, const char *appname,
                                      char **err)
 {
-	const struct walpg_module *module = preloaded();
+	const struct walpg_module *module = standby_module();
 	char reason[WALPG_REASON_BYTES];
 	static bool at_exit;
 
@@ -109,6 +113,7 @@ static WalReceiverConn *wrap_connect(const char *conninfo, bool logical, const c
 	if (standby.mode == WALPG_OFF)
 		return connect_plainly(conninfo, appname, err);
 	strlcpy(standby.name, appname, sizeof(standby.name));
+	standby.conninfo = strdup(conninfo);
 	standby.endpoint = walpg_attach(module->settings, "walreceiver", &standby.cluster, reason);
 	if (!standby.endpoint) {
 		fall_back(reason);
@@ -120,7 +125,7 @@ static WalReceiverConn *wrap_connect(const char *conninfo, bool logical, const c
 		return connect_plainly(conninfo, appname, err);
 	}
 	if (standby.conn)
-		standby.libpq = libpq_of(standby.conn);
+		standby.libpq = standby_libpq(standby.conn);
 	return standby.conn;
 }
 
@@ -150,10 +155,38 @@ static void wrap_endstreaming(WalReceiverConn *conn, TimeLineID *next_timeline)
 	stock.walrcv_endstreaming(conn, next_timeline);
 }
 
+/* End in order; the startup process asks for a new walreceiver at once. */
+static void reconnect(const char *why)
+{
+	ereport(LOG, (errmsg("walreceiver reconnects: %s", why)));
+	proc_exit(0);
+}
+
+/* Ask for Sluice again now and then, ever less often if it then failed after all. */
+static void retry(const struct walpg_module *module)
+{
+	struct walpg_stat *stat = standby_stat();
+	uint64_t wait_ns = (uint64_t)module->settings->retry_s * UINT64_C(1000000000);
+	uint64_t now_ns = slu_now_ns();
+
+	if (!stat || !wait_ns ||
+	    now_ns - standby.retried_ns < wait_ns << Min(walpg_stat_retries(stat), RETRY_DOUBLINGS))
+		return;
+	standby.retried_ns = now_ns;
+	if (!negotiate_probe())
+		return;
+	walpg_stat_retry(stat);
+	reconnect("WAL can stream over Sluice again");
+}
+
 static int wrap_receive(WalReceiverConn *conn, char **buffer, pgsocket *wait_fd)
 {
-	if (conn == standby.conn && standby.mode != preloaded()->settings->mode)
-		ereport(ERROR, (errmsg("walreceiver reconnects: sluice.walstream was changed")));
+	const struct walpg_module *module = standby_module();
+
+	if (conn == standby.conn && standby.mode != module->settings->mode)
+		reconnect("sluice.walstream was changed");
+	if (conn == standby.conn && standby.fell_back)
+		retry(module);
 	if (conn != standby.conn || !standby.receiver)
 		return stock.walrcv_receive(conn, buffer, wait_fd);
 	return receive_next(buffer, wait_fd);

@@ -88,7 +88,8 @@ static PGresult *result_wait(PGconn *libpq)
 	return PQgetResult(libpq);
 }
 
-static void reason_of_result(const PGresult *result, const char *word, char *ret_reason)
+static void reason_of_result(PGconn *libpq, const PGresult *result, const char *word,
+                             char *ret_reason)
 {
 	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 	const char *text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
@@ -98,13 +99,12 @@ static void reason_of_result(const PGresult *result, const char *word, char *ret
 		        WALPG_REASON_BYTES);
 	else
 		snprintf(ret_reason, WALPG_REASON_BYTES, "SHOW %s: %s", word,
-		         text ? text : PQerrorMessage(standby.libpq));
+		         text ? text : PQerrorMessage(libpq));
 }
 
 /* Say a word to the primary. What it answers, palloc'd; NULL: see ret_reason. */
-static char *say(const char *word, char *ret_reason)
+static char *say(PGconn *libpq, const char *word, char *ret_reason)
 {
-	PGconn *libpq = standby.libpq;
 	char *query = psprintf("SHOW %s", word);
 	char *answer = NULL;
 	PGresult *result, *more;
@@ -117,7 +117,7 @@ static char *say(const char *word, char *ret_reason)
 	if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
 		answer = pstrdup(PQgetvalue(result, 0, 0));
 	else
-		reason_of_result(result, word, ret_reason);
+		reason_of_result(libpq, result, word, ret_reason);
 	PQclear(result);
 	while ((more = result_wait(libpq)))
 		PQclear(more);
@@ -129,7 +129,8 @@ static void decline(void)
 {
 	char reason[WALPG_REASON_BYTES];
 
-	say("sluice.walstream_decline", reason); /* what follows tells if it was not heard */
+	say(standby.libpq, "sluice.walstream_decline",
+	    reason); /* what follows tells if it was not heard */
 }
 
 /* ---- the stream ------------------------------------------------------------------ */
@@ -145,21 +146,22 @@ static bool option_demands(const PQconninfoOption *option)
 }
 
 /* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
-static bool encryption_is_demanded(const struct terms_offer *offer)
+static bool encryption_is_demanded(PGconn *libpq, const struct terms_offer *offer)
 {
 	PQconninfoOption *options;
 	bool demanded = false;
 
 	if (pg_strcasecmp(offer->node, slu_endpoint_node(standby.endpoint)) == 0)
 		return false;
-	options = PQconninfo(standby.libpq);
+	options = PQconninfo(libpq);
 	for (PQconninfoOption *option = options; option && option->keyword; option++)
 		demanded |= option_demands(option);
 	PQconninfoFree(options);
 	return demanded;
 }
 
-static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *ret_reason)
+static bool offer_read(PGconn *libpq, const char *answer, struct terms_offer *ret_offer,
+                       char *ret_reason)
 {
 	const char *refusal = terms_refusal(answer);
 
@@ -171,7 +173,7 @@ static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *
 		snprintf(ret_reason, WALPG_REASON_BYTES,
 		         "the primary's module speaks version %u, the standby's version %u",
 		         ret_offer->version, TERMS_VERSION);
-	else if (encryption_is_demanded(ret_offer))
+	else if (encryption_is_demanded(libpq, ret_offer))
 		strlcpy(ret_reason,
 		        "primary_conninfo demands an encrypted connection, and WAL between hosts "
 		        "would not be",
@@ -242,7 +244,7 @@ static bool welcome_wait(char *ret_reason)
 
 static bool accepted(char *ret_reason)
 {
-	char *answer = say("sluice.walstream_accept", ret_reason);
+	char *answer = say(standby.libpq, "sluice.walstream_accept", ret_reason);
 	const char *refusal;
 
 	if (!answer)
@@ -259,13 +261,13 @@ static bool accepted(char *ret_reason)
 
 bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason)
 {
-	char *answer = say("sluice.walstream_offer", ret_reason);
+	char *answer = say(standby.libpq, "sluice.walstream_offer", ret_reason);
 	struct terms_offer offer;
 
 	if (!answer)
 		return false;
-	if (offer_read(answer, &offer, ret_reason) && receiver_open(&offer, options, ret_reason) &&
-	    accepted(ret_reason)) {
+	if (offer_read(standby.libpq, answer, &offer, ret_reason) &&
+	    receiver_open(&offer, options, ret_reason) && accepted(ret_reason)) {
 		const char *node = offer.node;
 		bool remote = slu_walreceiver_status(standby.receiver)->remote;
 		struct walpg_stat *stat = standby_stat();
@@ -280,4 +282,38 @@ bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason)
 	standby.receiver = NULL;
 	decline();
 	return false;
+}
+
+static bool probe(WalReceiverConn *conn)
+{
+	PGconn *libpq = standby_libpq(conn);
+	char reason[WALPG_REASON_BYTES];
+	struct terms_offer offer;
+	char *answer;
+
+	if (!libpq)
+		return false;
+	answer = say(libpq, "sluice.walstream_offer", reason);
+	return answer && offer_read(libpq, answer, &offer, reason);
+}
+
+bool negotiate_probe(void)
+{
+	const struct walpg_module *module = standby_module();
+	char reason[WALPG_REASON_BYTES], *wished, *error;
+	WalReceiverConn *conn;
+	bool offered;
+
+	standby.endpoint = walpg_attach(module->settings, "walreceiver", &standby.cluster, reason);
+	if (!standby.endpoint)
+		return false;
+	wished = negotiate_conninfo(standby.conninfo);
+	conn = stock.walrcv_connect(wished, false, standby.name, &error);
+	offered = conn && probe(conn);
+	if (conn)
+		stock.walrcv_disconnect(conn); /* takes back what was offered */
+	pfree(wished);
+	slu_endpoint_detach(standby.endpoint);
+	standby.endpoint = NULL;
+	return offered;
 }

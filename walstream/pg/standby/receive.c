@@ -123,7 +123,7 @@ static TimestampTz sent_time(const struct slu_walreceiver_status *status)
 static void news(uint64_t now_ns)
 {
 	if (receive.waiting)
-		spin_end(&receive.spin, true, now_ns);
+		spin_end(&receive.spin, now_ns);
 	receive.waiting = false;
 	receive.idle = false;
 	if (!receive.in_batch)
@@ -254,7 +254,7 @@ static void broken(const char *reason)
 /* As slu_walreceiver_next(), but look again for as long as that may pay. */
 static int next_busily(struct slu_wal_chunk *ret_chunk, uint64_t now_ns)
 {
-	const struct walpg_module *module = *find_rendezvous_variable(WALPG_RENDEZVOUS);
+	const struct walpg_module *module = standby_module();
 	uint64_t end_ns;
 	int r = SLU_AGAIN;
 

@@ -35,6 +35,9 @@ struct standby {
 	struct pg_conn *libpq; /* in conn */
 	int mode;              /* enum walpg_mode, when it connected */
 	char name[SLU_WAL_NAME_MAX];
+	char *conninfo;         /* owned; as given */
+	bool fell_back;         /* Sluice was wanted and could not be had */
+	uint64_t retried_ns;    /* when it was last asked for, since then */
 	slu_endpoint *endpoint; /* owned; NULL: streams by libpq */
 	uint64_t cluster;
 	slu_walreceiver *receiver; /* owned; NULL: no stream is open */
@@ -42,8 +45,14 @@ struct standby {
 };
 extern struct standby standby;
 
-/* Of this walreceiver; NULL: the preloaded module is of another version. */
+/* What the preloaded module of this server has; NULL: there is none that fits. */
+const struct walpg_module *standby_module(void);
+
+/* Of this walreceiver; NULL: as above. */
 struct walpg_stat *standby_stat(void);
+
+/* The libpq connection in one of PostgreSQL's; NULL: it is not known to be one. */
+struct pg_conn *standby_libpq(WalReceiverConn *conn);
 
 /* ---- negotiate.c ------------------------------------------------------------ */
 
@@ -53,6 +62,10 @@ char *negotiate_conninfo(const char *conninfo);
 /* Agree with the primary on a stream and open it. false: why not is in ret_reason, of
  * WALPG_REASON_BYTES, and START_REPLICATION will stream on the connection. */
 bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason);
+
+/* Whether the primary would offer a stream now, asked on a connection beside the one
+ * that streams. */
+bool negotiate_probe(void);
 
 /* ---- receive.c -------------------------------------------------------------- */
 
