@@ -151,7 +151,7 @@ static void host_engine(struct host *host)
 	char name[16], error[ARENA_ERROR_BYTES];
 	struct engine_config config = {
 	        .port = &host->ports[0],
-	        .ops = slu_driver_find("loop"),
+	        .ops = hosts->config.ops ? hosts->config.ops : slu_driver_find("loop"),
 	        .driver = &driver,
 	        .node = name,
 	        .bulk_sessions = 2,

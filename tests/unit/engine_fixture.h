@@ -54,6 +54,7 @@ struct hosts_config {
 	uint32_t receive_frames;
 	uint64_t advertise_ns;
 	bool crc32c;
+	const struct slu_driver_ops *ops; /* around those of loop; NULL: these */
 };
 
 struct hosts {

@@ -8,6 +8,7 @@
 #include "transport/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct hosts hosts;
@@ -343,6 +344,96 @@ static void a_dead_peer_resets_every_channel_with_the_reason(void)
 	hosts_stop(&hosts);
 }
 
+/* ---- rails --------------------------------------------------------------- */
+
+#define RAILS 3u
+
+/* The loop driver with three rails, any of which may be dead for connects. */
+static struct {
+	bool dead;
+	unsigned tried, connected;
+} rails[RAILS];
+
+static int rails_address(struct slu_driver *driver, char *ret_address)
+{
+	char one[SLU_DRIVER_ADDRESS_MAX];
+	int r = slu_driver_find("loop")->address(driver, one);
+
+	snprintf(ret_address, SLU_DRIVER_ADDRESS_MAX, "0/%.60s,1/%.60s,2/%.60s", one, one, one);
+	return r;
+}
+
+static int rails_connect(struct slu_driver *driver, const char *address, const void *hello,
+                         void *user, struct slu_session **ret_session)
+{
+	unsigned rail = (unsigned)(address[0] - '0');
+
+	CU_ASSERT_FATAL(rail < RAILS && address[1] == '/');
+	CU_ASSERT_PTR_NULL(strchr(address, ','));
+	rails[rail].tried++;
+	if (rails[rail].dead)
+		return -ENETDOWN;
+	rails[rail].connected++;
+	return slu_driver_find("loop")->connect(driver, address + 2, hello, user, ret_session);
+}
+
+static void rails_start(unsigned dead)
+{
+	static struct slu_driver_ops ops;
+
+	ops = *slu_driver_find("loop");
+	ops.address = rails_address;
+	ops.connect = rails_connect;
+	memset(rails, 0, sizeof(rails));
+	if (dead < RAILS)
+		rails[dead].dead = true;
+	hosts_start(&hosts, &(struct hosts_config){.count = 2,
+	                                           .receive_frames = 24,
+	                                           .advertise_ns = 3600 * SLU_NS_PER_S,
+	                                           .ops = &ops});
+}
+
+static void has_a_session_on_every_rail(void)
+{
+	rails_start(RAILS);
+	hosts_settle(&hosts);
+	/* Two bulk sessions are configured. Here also goes the urgent one. */
+	CU_ASSERT_EQUAL(rails[0].connected, 2);
+	CU_ASSERT_EQUAL(rails[1].connected, 1);
+	CU_ASSERT_EQUAL(rails[2].connected, 1);
+	hosts_stop(&hosts);
+}
+
+static void carries_on_without_a_dead_rail_and_returns_to_it(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+
+	rails_start(1);
+	channel_open(&tx, &rx, 1);
+	hosts_pass(&hosts, 1 * SLU_NS_PER_S);
+	traffic_flows(&tx, &rx, 100);
+	CU_ASSERT_TRUE(rails[1].tried > 1);
+	CU_ASSERT_EQUAL(rails[0].tried, 2);
+	CU_ASSERT_EQUAL(rails[2].tried, 1);
+	rails[1].dead = false;
+	hosts_pass(&hosts, 1 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(rails[1].connected, 1);
+	traffic_flows(&tx, &rx, 100);
+	channel_close(&tx);
+	hosts_stop(&hosts);
+}
+
+static void urgent_channels_find_a_rail_that_lives(void)
+{
+	rails_start(0);
+	hosts_pass(&hosts, 1 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(rails[0].connected, 0);
+	CU_ASSERT_EQUAL(rails[1].connected, 2);
+	CU_ASSERT_EQUAL(rails[2].connected, 1);
+	hosts_stop(&hosts);
+}
+
 static void asks_not_to_sleep_while_there_is_work(void)
 {
 	struct chan_tx tx;
@@ -400,6 +491,9 @@ int main(void)
 	        UNIT_TEST(says_again_what_was_lost_with_the_control_connection),
 	        UNIT_TEST(a_peer_without_sessions_is_unreachable_in_time),
 	        UNIT_TEST(a_dead_peer_resets_every_channel_with_the_reason),
+	        UNIT_TEST(has_a_session_on_every_rail),
+	        UNIT_TEST(carries_on_without_a_dead_rail_and_returns_to_it),
+	        UNIT_TEST(urgent_channels_find_a_rail_that_lives),
 	        UNIT_TEST(asks_not_to_sleep_while_there_is_work),
 	        UNIT_TEST(says_in_words_why_it_cannot_start),
 	        {NULL, NULL},

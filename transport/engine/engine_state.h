@@ -59,6 +59,7 @@ struct outgoing {
 	uint64_t limit_pos;  /* the peer's */
 	uint64_t probe_ns;   /* ask for credit then, if nothing moved; ENGINE_NEVER */
 	uint64_t probe_wait_ns;
+	bool homing;   /* sends no more on this session: its home is up again */
 	bool eos;      /* seen: rx.pos is the final position */
 	bool eos_sent; /* on this session */
 	bool eos_acked;
@@ -256,8 +257,8 @@ const char *session_request_received(struct peer *peer, uint8_t index);
 const char *session_grant_received(struct peer *peer, const struct wire_session_grant *grant);
 void session_bind(struct lane *lane);   /* pick one for a joined lane that has none */
 void session_unbind(struct lane *lane); /* the lane uses it no more */
-/* Go to the session where the lane belongs, if that is up again and nothing of
- * the lane is on the way. */
+/* Go to the session where the lane belongs, if that is up again, as soon as
+ * nothing of the lane is on the way. */
 void session_rebind_home(struct lane *lane);
 /* 0, SLU_AGAIN (the session is marked blocked), -ENOTCONN (DOWN follows) */
 int session_small_send(struct session *session, const struct wire_small *small);
@@ -295,6 +296,9 @@ void outgoing_wake(struct lane *lane);        /* put in the queue of those that 
 uint32_t outgoing_run(struct lane *lane);     /* returns how many messages it sent */
 void outgoing_unbound(struct lane *lane);     /* what was on the way on its session is lost */
 bool outgoing_quiet(const struct lane *lane); /* nothing is on the way */
+/* Send nothing new until it is quiet, and ask what has arrived. */
+void outgoing_home_begin(struct lane *lane);
+void outgoing_home_end(struct lane *lane); /* carry on where it is */
 void outgoing_finished(struct lane *lane);
 void outgoing_sent(struct engine *engine, uint64_t cookie);
 const char *outgoing_credit(struct lane *lane, const struct wire_small *credit);

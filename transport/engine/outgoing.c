@@ -155,6 +155,7 @@ static void outgoing_drain(struct lane *lane)
 void outgoing_finished(struct lane *lane)
 {
 	lane->out.probe_ns = ENGINE_NEVER;
+	lane->out.homing = false;
 	outgoing_unqueue(lane);
 	outgoing_drain(lane);
 }
@@ -222,6 +223,8 @@ static int outgoing_step(struct lane *lane)
 	bool credit = out->send_pos < out->limit_pos;
 	int r = SLU_OK;
 
+	if (out->homing)
+		return SLU_AGAIN;
 	/* Without credit only to see EOS, which needs none, and to tell the local
 	 * sender what was released. */
 	if (!out->eos && out->send_pos == out->rx.pos && (credit || !outgoing_more(out)))
@@ -300,6 +303,7 @@ void outgoing_unbound(struct lane *lane)
 	struct outgoing *out = &lane->out;
 
 	out->in_driver = 0;
+	out->homing = false;
 	out->send_pos = out->acked_pos;
 	out->eos_sent = out->eos_acked;
 	outgoing_release(lane);
@@ -311,6 +315,30 @@ bool outgoing_quiet(const struct lane *lane)
 
 	return !out->in_driver && out->acked_pos == out->sent_max_pos &&
 	       out->eos_sent == out->eos_acked;
+}
+
+static void outgoing_probe_send(struct lane *lane)
+{
+	struct wire_small probe = {
+	        .lane = lane->peer_number, .type = WIRE_PROBE, .pos = lane->out.send_pos};
+
+	session_small_send(lane->session, &probe);
+}
+
+/* A busy lane is never quiet by itself. */
+void outgoing_home_begin(struct lane *lane)
+{
+	if (!lane->out.homing)
+		outgoing_probe_send(lane);
+	lane->out.homing = true;
+}
+
+void outgoing_home_end(struct lane *lane)
+{
+	if (!lane->out.homing)
+		return;
+	lane->out.homing = false;
+	outgoing_wake(lane);
 }
 
 /* ---- what comes back ----------------------------------------------------- */
@@ -333,6 +361,8 @@ void outgoing_sent(struct engine *engine, uint64_t cookie)
 		outgoing_release(lane);
 		outgoing_wake(lane); /* the local sender may wait for what was released */
 	}
+	if (out->homing && outgoing_quiet(lane))
+		session_rebind_home(lane);
 }
 
 static void outgoing_progress(struct lane *lane)
@@ -387,15 +417,13 @@ const char *outgoing_credit(struct lane *lane, const struct wire_small *credit)
 uint64_t outgoing_timers(struct lane *lane, uint64_t now_ns)
 {
 	struct outgoing *out = &lane->out;
-	struct wire_small probe = {
-	        .lane = lane->peer_number, .type = WIRE_PROBE, .pos = out->send_pos};
 
 	if (now_ns < out->probe_ns)
 		return out->probe_ns;
 	out->probe_ns = ENGINE_NEVER;
 	if (!outgoing_outstanding(out) || lane->finished || !lane->session)
 		return ENGINE_NEVER;
-	session_small_send(lane->session, &probe);
+	outgoing_probe_send(lane);
 	if (out->probe_wait_ns < PROBE_WAIT_FACTOR_MAX * lane->engine->advertise_ns)
 		out->probe_wait_ns *= 2;
 	out->probe_ns = now_ns + out->probe_wait_ns;

@@ -93,8 +93,10 @@ void session_rebind_home(struct lane *lane)
 	if (lane->session == home || home->state != SESSION_UP || !lane->session)
 		return;
 	/* Two sessions keep no order: first everything arrives on the old one. */
-	if (lane_sends(lane) && !outgoing_quiet(lane))
+	if (lane_sends(lane) && !outgoing_quiet(lane)) {
+		outgoing_home_begin(lane);
 		return;
+	}
 	session_unbind(lane);
 	session_bind(lane);
 }
@@ -116,6 +118,11 @@ static void session_retry_later(struct session *session)
 static void session_moved_off(struct session *session)
 {
 	struct lane *lane;
+
+	/* Nobody is on his way to it any more. */
+	TAILQ_FOREACH (lane, &session->peer->lanes, peer_link)
+		if (lane_sends(lane) && session_home(lane) == session)
+			outgoing_home_end(lane);
 
 	while ((lane = TAILQ_FIRST(&session->lanes))) {
 		session_unbind(lane);
