@@ -37,7 +37,9 @@ until_true()
 }
 
 # agent_start NODE CONTROL PEER PEER_CONTROL [LINE-OF-[driver]...]
-# An agent in /tmp/NODE, whose peer is PEER; both CONTROLs are HOST:PORT.
+# An agent in /tmp/NODE, whose peer is PEER; both CONTROLs are HOST:PORT. $agent_lines
+# are further ones of [agent].
+agent_lines='peer_timeout = 15s'
 agent_start()
 {
 	local node=$1 control=$2 peer=$3 peer_control=$4
@@ -45,7 +47,7 @@ agent_start()
 	mkdir -p "/tmp/$node"
 	{
 		printf '[agent]\nnode = %s\ncluster_id = 42\nsocket = /tmp/%s/sock\n' "$node" "$node"
-		printf 'peer_timeout = 15s\nkeepalive = 500ms\nlog_level = debug\n'
+		printf 'keepalive = 500ms\nlog_level = debug\n%s\n' "$agent_lines"
 		printf '[arena]\nsize = 96M\nframe_size = 16k\nmax_channels = 32\n'
 		printf 'receive_frames = 1024\nwindow_max = 256\nhugepages = never\nnuma = off\n'
 		printf '[control]\nlisten = %s\nauth = none\nauth_none_anywhere = yes\n' "$control"

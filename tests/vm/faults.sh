@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # faults.sh - two agents of one guest with two rails each: what may happen to ports,
-# devices, sessions and strangers, under load. vm-rows compares every row, so that
+# devices, sessions and strangers, under load; then with two pollers each. vm-rows compares every row, so that
 # "all rows arrive" means: none lost, doubled, out of order or harmed.
 # Argument: how long a slow receiver rests, in ms.
 . /bin/agents.sh
@@ -14,15 +14,19 @@ both_agents()
 		agent_start b 127.0.0.1:7002 a 127.0.0.1:7001 "$@"
 }
 
-# Streams of rows both ways, until streams_end.
+# Three streams of rows from a to b, until streams_end. They are the only channels,
+# so that each of the two rails is home to one at least.
 streams_start()
 {
+	local stream
 	streams=()
-	number=$((number + 2))
-	vm-rows /tmp/a/sock b send $number - >/tmp/rows.1 & streams+=($!)
-	vm-rows /tmp/b/sock a recv $number - >/tmp/rows.2 & streams+=($!)
-	vm-rows /tmp/b/sock a send $((number + 1)) - >/tmp/rows.3 & streams+=($!)
-	vm-rows /tmp/a/sock b recv $((number + 1)) - >/tmp/rows.4 & streams+=($!)
+	for stream in 1 2 3; do
+		number=$((number + 1))
+		vm-rows /tmp/a/sock b send $number - >/tmp/rows.$stream.a &
+		streams+=($!)
+		vm-rows /tmp/b/sock a recv $number - >/tmp/rows.$stream.b &
+		streams+=($!)
+	done
 }
 
 moved_rows()
@@ -34,13 +38,15 @@ moved_rows()
 streams_end()
 {
 	local result=0 stream
-	kill "${streams[0]}" "${streams[2]}"
+	kill "${streams[0]}" "${streams[2]}" "${streams[4]}"
 	for stream in "${streams[@]}"; do
 		wait "$stream" || result=1
 	done
-	cat /tmp/rows.?
-	[ $result -eq 0 ] && [ "$(moved_rows 1)" = "$(moved_rows 2)" ] &&
-		[ "$(moved_rows 3)" = "$(moved_rows 4)" ]
+	cat /tmp/rows.?.?
+	for stream in 1 2 3; do
+		[ "$(moved_rows $stream.a)" = "$(moved_rows $stream.b)" ] || result=1
+	done
+	return $result
 }
 
 streams_run()
@@ -78,7 +84,7 @@ link_flap()
 stream_whole()
 {
 	local result=0
-	number=$((number + 2))
+	number=$((number + 1))
 	vm-rows /tmp/a/sock b send $number 1000 >/tmp/whole.1 &
 	vm-rows /tmp/b/sock a recv $number 1000 >/tmp/whole.2 || result=1
 	wait $! || result=1
@@ -105,7 +111,8 @@ one_rail_down()
 	until_true 5 logged a $((lost + 1)) event=session_lost && stream_whole || return 1
 	ip link set "$1" up
 	recovered "$1 down and up, the other rail carries on" "$(now_ms)" $((up + 1)) || return 1
-	until_true 10 carries_packets "$2" $(($(packets "$2") + 200))
+	# Channels that never rest go home too: far more than an idle session says.
+	until_true 20 carries_packets "$2" $(($(packets "$2") + 500))
 }
 
 device_removed()
@@ -144,6 +151,27 @@ slow_receiver()
 	return $result
 }
 
+# With nothing left to reach the peer by, both ends of a channel are told why.
+unreachable()
+{
+	local result=0 start sender
+	number=$((number + 1))
+	vm-rows /tmp/a/sock b send $number - >/tmp/rows.1 &
+	sender=$!
+	vm-rows /tmp/b/sock a recv $number - >/tmp/rows.2 &
+	sleep 1
+	start=$(now_ms)
+	ip link set eth0 down && ip link set eth1 down
+	wait $!
+	[ $? = 3 ] || result=1
+	wait "$sender"
+	[ $? = 3 ] || result=1
+	echo "told after $(($(now_ms) - start)) ms, of them 4000 ms peer_timeout"
+	ip link set eth0 up && ip link set eth1 up
+	cat /tmp/rows.[12]
+	[ $result = 0 ] && grep -q 'no session with host b for .* s: verbs rxe[01] port 1' /tmp/rows.1
+}
+
 check 'two agents with two rails start' both_agents 'name = verbs' \
 	'listen = 10.77.0.1:7434,10.78.0.1:7434'
 streams_start
@@ -162,6 +190,19 @@ check 'all rows arrive, once and in order' streams_end
 check "a receiver rests for $rest_ms ms and its sender waits" slow_receiver
 check 'urgent messages do not wait behind bulk' \
 	vm-urgent /tmp/a/sock /tmp/b/sock a b
+check 'agent a stops' agent_stop a
+check 'agent b stops' agent_stop b
+
+agent_lines='pollers = 2
+peer_timeout = 4s'
+check 'agents with two pollers each start' both_agents 'name = verbs' \
+	'listen = 10.77.0.1:7434,10.78.0.1:7434'
+check 'a stream is whole' stream_whole
+check 'another one too' stream_whole
+check 'a device that pollers share is removed and comes back' device_removed rxe0 eth0
+check 'a stream is whole' stream_whole
+check 'a RESET names device, port and reason' unreachable
+check 'a stream is whole' stream_whole
 check 'agent a stops' agent_stop a
 check 'agent b stops' agent_stop b
 finish a b
