@@ -162,6 +162,15 @@ static bool has_nextval(Node *node, void *ctx)
 	return expression_tree_walker(node, has_nextval, ctx);
 }
 
+static void pg_attribute_noreturn()
+        refuse_column(Oid relid, const ColumnDef *column, const char *detail, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("column \"%s\" cannot be added to table \"%s\", which has rows",
+	                       column->colname, get_rel_name(relid)),
+	                errdetail("%s", detail), errhint("%s", hint)));
+}
+
 /* What a column's default is evaluated to on each segment must be what the cluster
  * would evaluate it to. */
 static void check_added_column(Oid relid, const ColumnDef *column, bool is_empty)
@@ -175,19 +184,14 @@ static void check_added_column(Oid relid, const ColumnDef *column, bool is_empty
 	if (value == NULL || is_empty || !contain_mutable_functions(value))
 		return;
 	if (has_nextval(value, NULL))
-		ereport(ERROR,
-		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		         errmsg("column \"%s\" cannot be added: the rows of \"%s\" would need "
-		                "numbers of "
-		                "a sequence",
-		                column->colname, get_rel_name(relid)),
-		         errhint("Create a new table with the column and insert the rows there.")));
+		refuse_column(relid, column, "Its rows would need numbers of a sequence.",
+		              "Create a new table with the column, and insert the rows there.");
+	if (!contain_volatile_functions(value))
+		refuse_column(relid, column, "Its default has another value on each segment.",
+		              "Add it with a constant, and SET DEFAULT afterwards.");
 	if (distribution->policy == MPP_POLICY_REPLICATED)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("column \"%s\" cannot be added: its default would have "
-		                       "another value on "
-		                       "each segment, and \"%s\" is replicated",
-		                       column->colname, get_rel_name(relid))));
+		refuse_column(relid, column, "The copies of a row would get different values.",
+		              "Create a new table with the column, and insert the rows there.");
 }
 
 /* Of ADD COLUMN, before: whether there may be a default that is not constant, so that
