@@ -42,6 +42,8 @@ void commit_stop_commands(void)
 	bool busy = false;
 
 	for (int i = 0; i < qe_count; i++) {
+		/* First: those who wait for results may have lost their memory. */
+		qe_forget_results(&qe_array[i]);
 		qe_take(&qe_array[i]);
 		qe_forget_results(&qe_array[i]);
 		busy = busy || qe_array[i].command_count > 0 || qe_array[i].copy != QE_COPY_NONE;
