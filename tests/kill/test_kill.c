@@ -7,6 +7,7 @@
  *
  *   KILL_ROUNDS  rounds for each of the two set-ups (default 100)
  *   KILL_SEED    replays the choices (not the scheduling) of a run
+ *   KILL_ROWS    rows of the pairs that nobody kills (default 20,000)
  *   KILL_DRIVER  lines of the agents' [driver] section; then only between two hosts
  *   KILL_POSTED  frames that this driver keeps posted for receiving (default 0)
  */
@@ -28,7 +29,6 @@
 #define HOSTS_MAX   2u
 #define PAIRS       3u
 #define TOLD_NS     (UINT64_C(5) * SLU_NS_PER_S)
-#define WHOLE_ROWS  UINT64_C(20000)
 #define AGENT_EVERY 8u /* one round in so many kills an agent */
 
 struct pair {
@@ -38,6 +38,7 @@ struct pair {
 struct stage {
 	struct agent_fixture agents[HOSTS_MAX];
 	unsigned hosts;
+	uint64_t whole_rows;    /* of a pair that is not touched */
 	uint32_t posted_frames; /* held by the driver of each agent */
 	struct pair *pairs;     /* shared with the actors */
 	uint64_t random;
@@ -191,7 +192,7 @@ static void check_survivor(struct actor *actor, uint64_t killed_ns, const char *
 }
 
 /* A pair that was not touched and has an end. */
-static void check_bystander(struct pair *pair)
+static void check_bystander(struct pair *pair, uint64_t whole_rows)
 {
 	struct actor *actors[] = {&pair->sender, &pair->receiver};
 
@@ -204,7 +205,7 @@ static void check_bystander(struct pair *pair)
 			        (unsigned long long)actors[end]->moved_rows, actors[end]->reason);
 		CU_ASSERT_EQUAL(actors[end]->result, SLU_OK);
 	}
-	CU_ASSERT_EQUAL(pair->receiver.moved_rows, WHOLE_ROWS);
+	CU_ASSERT_EQUAL(pair->receiver.moved_rows, whole_rows);
 	CU_ASSERT_EQUAL(pair->receiver.bad_rows, 0);
 }
 
@@ -220,7 +221,7 @@ static void round_process(struct stage *stage)
 	uint64_t killed_ns;
 
 	for (unsigned i = 0; i < PAIRS; i++)
-		pair_start(stage, i, i == 0 ? UINT64_MAX : WHOLE_ROWS);
+		pair_start(stage, i, i == 0 ? UINT64_MAX : stage->whole_rows);
 	CU_ASSERT_TRUE(all_move(stage, random_next(stage, 1000)));
 	pause_us(random_next(stage, 3000));
 	kill(victim->pid, SIGKILL);
@@ -228,7 +229,7 @@ static void round_process(struct stage *stage)
 	reap(victim, 0);
 	check_survivor(survivor, killed_ns, kill_sender ? "sender killed:" : "receiver killed:");
 	for (unsigned i = 1; i < PAIRS; i++)
-		check_bystander(&stage->pairs[i]);
+		check_bystander(&stage->pairs[i], stage->whole_rows);
 }
 
 /* An agent dies: all its processes and all that talk to them are told. */
@@ -252,9 +253,11 @@ static void round_agent(struct stage *stage)
 static void rounds(struct stage *stage)
 {
 	const char *count_text = getenv("KILL_ROUNDS"), *seed_text = getenv("KILL_SEED");
+	const char *rows_text = getenv("KILL_ROWS");
 	unsigned count = count_text ? (unsigned)atoi(count_text) : 100;
 	uint64_t seed = seed_text ? strtoull(seed_text, NULL, 0) : clock_now_ns() | 1;
 
+	stage->whole_rows = rows_text ? strtoull(rows_text, NULL, 10) : 20000;
 	stage->random = seed;
 	stage->query = seed << 20;
 	stage->pairs = mmap(NULL, PAIRS * sizeof(*stage->pairs), PROT_READ | PROT_WRITE,
