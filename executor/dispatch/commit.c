@@ -103,6 +103,7 @@ static void writers_command(const char *sql, mpp_gang_result result)
 		if (qe_array[content].lost)
 			qe_throw_lost(&qe_array[content]);
 		mpp_gang_send(content, sql, 0, NULL, result, NULL);
+		qe_keep_result(&qe_array[content]);
 	}
 	mpp_gang_wait(writers, NULL, NULL);
 	bms_free(writers);

@@ -77,15 +77,22 @@ static void qe_start(Qe *qe, const MppSegment *segment)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
-/* Whether the server is there and only cannot take connections yet: it starts, or
- * recovers from the crash of a process. libpq keeps the SQLSTATE to itself, but
- * has a call that looks at it. */
-static bool server_is_starting(const MppSegment *segment)
+/* Whether the server only could not take connections yet: it starts, or recovers
+ * from the crash of a process. libpq keeps the SQLSTATE to itself, but has a call
+ * that looks at it. If that says the server is ready, it may have become so just
+ * now: once more is worth it. */
+static bool server_is_starting(const MppSegment *segment, bool *ready_before)
 {
 	Options options;
+	PGPing ping;
 
 	options_make(&options, segment);
-	return PQpingParams(options.keywords, options.values, 0) == PQPING_REJECT;
+	ping = PQpingParams(options.keywords, options.values, 0);
+	if (ping == PQPING_OK && !*ready_before) {
+		*ready_before = true;
+		return true;
+	}
+	return ping == PQPING_REJECT;
 }
 
 static void connect_throw(Qe *qe)
@@ -113,6 +120,7 @@ typedef struct Waiting {
 	const MppSegment *segment;
 	PostgresPollingStatusType polling;
 	bool ready;
+	bool ready_before; /* it took connections after a failure */
 } Waiting;
 
 /* Sleeps until some are ready: a connection that is not must not be polled. */
@@ -162,7 +170,8 @@ static bool connect_step(Waiting *waiting, TimestampTz deadline)
 	}
 	if (waiting->polling != PGRES_POLLING_FAILED)
 		return false;
-	if (GetCurrentTimestamp() >= deadline || !server_is_starting(waiting->segment))
+	if (GetCurrentTimestamp() >= deadline ||
+	    !server_is_starting(waiting->segment, &waiting->ready_before))
 		connect_throw(qe);
 	PQfinish(qe->conn);
 	qe->conn = NULL;

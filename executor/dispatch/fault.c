@@ -7,7 +7,6 @@
 #include <access/xact.h>
 #include <miscadmin.h>
 #include <signal.h>
-#include <unistd.h>
 #include <utils/guc.h>
 
 #include "executor/catalog/node.h"
@@ -29,16 +28,13 @@ void mpp_fault_reached(const char *point)
 			return;
 		rest = end;
 	}
-	if (strcmp(rest, ":kill") == 0)
-		kill(MyProcPid, SIGKILL);
-	else if (strcmp(rest, ":postmaster") == 0)
-		kill(PostmasterPid, SIGKILL);
-	else if (*rest == 0 || strcmp(rest, ":error") == 0)
+	if (*rest == 0 || strcmp(rest, ":error") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 		                errmsg("fault injected at \"%s\"", point)));
-	else
-		return;
-	pause();
+	if (strcmp(rest, ":postmaster") == 0)
+		kill(PostmasterPid, SIGKILL);
+	if (strcmp(rest, ":postmaster") == 0 || strcmp(rest, ":kill") == 0)
+		kill(MyProcPid, SIGKILL);
 }
 
 /* The points of a QE's transaction. */

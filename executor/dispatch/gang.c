@@ -177,16 +177,15 @@ int mpp_gang_sockets(pgsocket *sockets, int max)
 
 void mpp_gang_wait(const Bitmapset *contents, void (*on_wait)(void *ctx), void *ctx)
 {
-	for (;;) {
+	while (mpp_gang_busy(contents)) {
 		CHECK_FOR_INTERRUPTS();
-		mpp_gang_progress();
-		if (!mpp_gang_busy(contents))
-			return;
 		if (on_wait != NULL)
 			on_wait(ctx);
 		/* An echo must be shown even if nothing more arrives. */
 		qe_wait(on_wait != NULL ? 10 : ECHO_WAIT_MS);
+		mpp_gang_progress();
 	}
+	mpp_gang_progress(); /* what a command that had ended before has left */
 }
 
 void mpp_gang_send(int content, const char *sql, int param_count, const MppParam *params,

@@ -201,6 +201,18 @@ void qe_take(Qe *qe)
 	}
 }
 
+void qe_keep_result(Qe *qe)
+{
+	for (int i = qe->item_count - 1; i >= 0; i--) {
+		QeItem *item = &qe->items[(qe->item_first + i) % qe->item_size];
+
+		if (item->kind == QE_ITEM_SYNC)
+			continue;
+		item->keeps = true;
+		return;
+	}
+}
+
 /* Whether notices that arrive now interest nobody. */
 bool qe_is_ending(const Qe *qe)
 {
@@ -213,7 +225,7 @@ void qe_forget_results(Qe *qe)
 	for (int i = 0; i < qe->item_count; i++) {
 		QeItem *item = &qe->items[(qe->item_first + i) % qe->item_size];
 
-		if (item->kind != QE_ITEM_PREPARE) /* what is prepared stays so */
+		if (!item->keeps)
 			item->result = NULL;
 	}
 	PQclear(qe->current);

@@ -37,6 +37,7 @@ typedef struct QeItem {
 	QeItemKind kind;
 	mpp_gang_result result; /* QE_ITEM_COMMAND; NULL: discard */
 	bool by_row;            /* results come row by row */
+	bool keeps;             /* the result is told in an abort too: it lasts */
 	void *ctx;
 } QeItem;
 
@@ -99,6 +100,8 @@ extern bool qe_send_begin(Qe *qe);
 extern bool qe_sync(Qe *qe);
 extern void qe_take(Qe *qe);
 extern bool qe_is_ending(const Qe *qe);
+/* What was sent last is told its result whatever happens. ctx must last. */
+extern void qe_keep_result(Qe *qe);
 extern void qe_forget_results(Qe *qe);
 
 /* Closes what has failed, keeping libpq's message; returns qe. */

@@ -82,9 +82,11 @@ static void on_prepared(int content, const PGresult *result, void *ctx)
 
 static bool prepare(Qe *qe, const QeStatement *statement, const char *name)
 {
-	return qe_item_push(qe, QE_ITEM_PREPARE, false, on_prepared,
-	                    (void *)(uintptr_t)statement->hash) &&
-	       PQsendPrepare(qe->conn, name, statement->sql, statement->param_count,
+	if (!qe_item_push(qe, QE_ITEM_PREPARE, false, on_prepared,
+	                  (void *)(uintptr_t)statement->hash))
+		return false;
+	qe_keep_result(qe);
+	return PQsendPrepare(qe->conn, name, statement->sql, statement->param_count,
 	                     statement->types) == 1;
 }
 
