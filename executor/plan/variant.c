@@ -48,12 +48,13 @@ static bool same_locus(const MppLocus *left, const MppLocus *right)
 void mpp_variants_add(const RelOptInfo *rel, const MppLocus *locus, RelOptInfo *scratch)
 {
 	bool found;
-	VariantEntry *entry = variant_entry(rel, HASH_ENTER, &found);
+	VariantEntry *entry;
 	MppVariant *variant;
 	ListCell *lc;
 
 	if (!mpp_enable_distributed_plans)
 		return;
+	entry = variant_entry(rel, HASH_ENTER, &found);
 	if (!found)
 		entry->variants = NIL;
 	foreach (lc, entry->variants) {
