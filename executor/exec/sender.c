@@ -34,9 +34,9 @@ struct MppSender {
 	bool *key_nulls;
 
 	/* rows */
-	MppRowCodec *codec;   /* NULL: rows travel as they are */
-	bool may_be_external; /* a column is of variable length */
-	Datum *values;        /* [natts] with values fetched from out of line */
+	MppRowCodec *codec; /* NULL: rows travel as they are */
+	bool has_varlena;   /* a column is of variable length */
+	Datum *values;      /* [natts] with values fetched from out of line */
 	MemoryContext row_memory;
 };
 
@@ -199,7 +199,9 @@ static void send_formed(MppSender *sender, uint32 destination, TupleDesc type, D
 	if (!reserve(sender, destination, header + data_size, &row))
 		return;
 	tuple = row;
-	memset(tuple, 0, header);
+	/* Bytes between columns are zero, by which one with a long header is known from one
+	 * with a short header; with columns of fixed length nobody looks. */
+	memset(tuple, 0, sender->has_varlena ? header + data_size : header);
 	HeapTupleHeaderSetNatts(tuple, type->natts);
 	tuple->t_hoff = (uint8)(header + MINIMAL_TUPLE_OFFSET);
 	heap_fill_tuple(type, values, nulls, (char *)tuple + header, data_size, &tuple->t_infomask,
@@ -212,7 +214,7 @@ static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *s
 	Datum *values;
 
 	slot_getallattrs(slot);
-	values = sender->may_be_external ? flat_values(sender, slot) : slot->tts_values;
+	values = sender->has_varlena ? flat_values(sender, slot) : slot->tts_values;
 	send_formed(sender, destination, slot->tts_tupleDescriptor, values, slot->tts_isnull);
 	if (values != slot->tts_values)
 		MemoryContextReset(sender->row_memory);
@@ -291,7 +293,8 @@ static void startup(DestReceiver *self, int operation, TupleDesc type)
 	sender->values =
 	        MemoryContextAlloc(sender->run->memory, sizeof(Datum) * (Size)Max(type->natts, 1));
 	for (i = 0; i < type->natts; i++)
-		sender->may_be_external |= TupleDescAttr(type, i)->attlen == -1;
+		sender->has_varlena |= TupleDescAttr(type, i)->attlen == -1;
+	sender->has_varlena |= sender->codec != NULL;
 }
 
 static void nothing(DestReceiver *self)
