@@ -36,17 +36,21 @@
 #define BATCH_NS_MIN     (1 * NS_PER_MS)
 #define BATCH_NS_MAX     (200 * NS_PER_MS)
 #define BATCH_PER_FLUSH  8 /* so much longer than the flush that follows */
-#define SOCKET_LOOK_NS   (20 * NS_PER_MS)
-#define IDLE_AFTER_MS    100
-#define SOCKET_SAYS_MS   500
-#define END_WAIT_NS      WALPG_ANSWER_NS
+/* A client that commits one transaction after the other comes back later than an answer
+ * does; while the walreceiver is awake, the answers of both sides need no wake-up. */
+#define SPIN_FOR_LOG_TIMES 4
+#define SOCKET_LOOK_NS     (20 * NS_PER_MS)
+#define IDLE_AFTER_MS      100
+#define SOCKET_SAYS_MS     500
+#define END_WAIT_NS        WALPG_ANSWER_NS
 
 StaticAssertDecl(LOG_HEADER_BYTES <= SLU_WAL_HEADROOM, "the header fits before the log");
 
 static struct {
-	WaitEventSet *waits; /* latch, postmaster, watch_fd */
-	int watch_fd;        /* epoll: the endpoint and the socket */
+	WaitEventSet *waits; /* latch, postmaster, endpoint, socket */
+	int watch_fd;        /* epoll: the endpoint and the socket, for PostgreSQL's wait */
 	int ready_fd;        /* always readable */
+	int socket_event;    /* of waits */
 	bool armed;
 	bool idle;                 /* nothing came for IDLE_AFTER_MS */
 	bool look_at_socket;       /* it may have something */
@@ -83,10 +87,13 @@ void receive_begin(void)
 		ereport(ERROR, (errmsg("could not create a descriptor: %m")));
 	watch(slu_endpoint_fd(standby.endpoint));
 	watch(PQsocket(standby.libpq));
-	receive.waits = CreateWaitEventSet(TopMemoryContext, 3);
+	receive.waits = CreateWaitEventSet(TopMemoryContext, 4);
 	AddWaitEventToSet(receive.waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(receive.waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(receive.waits, WL_SOCKET_READABLE, receive.watch_fd, NULL, NULL);
+	AddWaitEventToSet(receive.waits, WL_SOCKET_READABLE, slu_endpoint_fd(standby.endpoint),
+	                  NULL, NULL);
+	receive.socket_event = AddWaitEventToSet(receive.waits, WL_SOCKET_READABLE,
+	                                         PQsocket(standby.libpq), NULL, NULL);
 	reply_begin();
 }
 
@@ -261,7 +268,8 @@ static int next_busily(struct slu_wal_chunk *ret_chunk, uint64_t now_ns)
 	if (receive.waiting || receive.idle)
 		return SLU_AGAIN; /* that was done */
 	receive.waiting = true;
-	end_ns = spin_begin(&receive.spin, (uint64_t)module->settings->spin_us * 1000, now_ns,
+	end_ns = spin_begin(&receive.spin,
+	                    (uint64_t)module->settings->spin_us * 1000 * SPIN_FOR_LOG_TIMES, now_ns,
 	                    crowd_is_here);
 	while (now_ns < end_ns && r == SLU_AGAIN && !has_ping() && !MyLatch->is_set) {
 		spin_relax();
@@ -300,7 +308,7 @@ static void sleep_here(void)
 	                                WAIT_EVENT_WAL_RECEIVER_MAIN);
 	slu_endpoint_disarm(standby.endpoint);
 	receive.idle = count_events == 0;
-	receive.look_at_socket = count_events == 1 && event.events == WL_SOCKET_READABLE;
+	receive.look_at_socket = count_events == 1 && event.pos == receive.socket_event;
 }
 
 /* false: *ret_wait_fd is for PostgreSQL's loop. */
