@@ -44,6 +44,7 @@ typedef struct JoinContext {
 	JoinType type;
 	JoinPathExtraData *extra;
 	List *clauses; /* of JoinClause */
+	Cost bound;    /* above which a way need not be looked at */
 } JoinContext;
 
 /* An input as it comes to the join. */
@@ -207,11 +208,23 @@ static void partitioned_result(JoinType type, const MppLocus *outer, const MppLo
 
 /* ---- making the paths ---- */
 
+/* An inner side in its place may be read through an index, by parts. */
+static Cost least_cost(const JoinInput *outer, const JoinInput *inner)
+{
+	const Path *path = inner->rel->cheapest_total_path;
+
+	return outer->rel->cheapest_total_path->total_cost +
+	       (mpp_path_is_motion(path) ? path->total_cost : 0);
+}
+
 static void try_join(const JoinContext *join, const JoinInput *outer, const JoinInput *inner,
                      const MppLocus *result)
 {
-	RelOptInfo *scratch = mpp_scratch_rel(join->joinrel);
+	RelOptInfo *scratch;
 
+	if (mpp_locus_partitioned(result) && least_cost(outer, inner) > join->bound)
+		return;
+	scratch = mpp_scratch_rel(join->joinrel);
 	if (mpp_locus_partitioned(result) && result->single == MPP_NOT_SINGLE)
 		scratch->rows = clamp_row_est(join->joinrel->rows / mpp_plan_state->segment_count);
 	mpp_plan_state->searching_scratch = true;
@@ -448,9 +461,11 @@ static void join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *ou
 	if (outers == NIL || inners == NIL || !joinable(&join))
 		return;
 	find_clauses(&join);
+	join.bound = mpp_cost_anywhere(joinrel);
 	foreach (lo, outers)
 		foreach (li, inners)
 			join_in_place(&join, lfirst(lo), lfirst(li));
+	join.bound = mpp_cost_anywhere(joinrel);
 	foreach (lo, outers)
 		join_by_moving_inner(&join, lfirst(lo), cheapest_variant(inners));
 	foreach (li, inners)

@@ -6,6 +6,14 @@
 #ifndef EXECUTOR_PLAN_JOIN_H
 #define EXECUTOR_PLAN_JOIN_H
 
+#include <postgres.h>
+
+#include <nodes/pathnodes.h>
+
 extern void mpp_join_search_init(void);
+
+/* What the rows would cost in another place: the cheapest partitioned variant, moved.
+ * A dearer variant wins nowhere. Infinite when there is none yet. */
+extern Cost mpp_cost_anywhere(const RelOptInfo *joinrel);
 
 #endif

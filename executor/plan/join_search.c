@@ -11,51 +11,54 @@
 #include <optimizer/joininfo.h>
 #include <optimizer/pathnode.h>
 #include <optimizer/paths.h>
+#include <utils/float.h>
 
 #include "executor/plan/join.h"
 
 static join_search_hook_type next_join_search;
 
-/* What it would cost to bring the cheapest variant to another's place. */
-static Cost moving_cost(const RelOptInfo *rel, const Path *path)
+static bool is_full(const MppVariant *variant)
 {
-	double width_factor = 1.0 + Max(path->pathtarget->width, 0) / 256.0;
-
-	return path->total_cost + mpp_motion_setup_cost +
-	       2.0 * rel->rows / mpp_plan_state->segment_count * mpp_motion_tuple_cost *
-	               width_factor;
+	return variant->locus.kind == MPP_LOCUS_REPLICATED ||
+	       variant->locus.kind == MPP_LOCUS_GENERAL;
 }
 
-/* A variant dearer than moving the cheapest to its place will win nowhere. */
-static void prune(RelOptInfo *rel)
+static Cost total_cost(const MppVariant *variant)
 {
-	List *variants = mpp_variants_get(rel);
-	MppVariant *best = NULL;
-	List *kept = NIL;
+	return variant->rel->cheapest_total_path->total_cost;
+}
+
+Cost mpp_cost_anywhere(const RelOptInfo *joinrel)
+{
+	const MppVariant *best = NULL;
 	ListCell *lc;
+	double width_factor;
 
-	foreach (lc, variants) {
-		MppVariant *variant = lfirst(lc);
+	foreach (lc, mpp_variants_get(joinrel)) {
+		const MppVariant *variant = lfirst(lc);
 
-		if (variant->locus.kind == MPP_LOCUS_REPLICATED ||
-		    variant->locus.kind == MPP_LOCUS_GENERAL)
-			continue;
-		if (best == NULL || variant->rel->cheapest_total_path->total_cost <
-		                            best->rel->cheapest_total_path->total_cost)
+		if (!is_full(variant) && (best == NULL || total_cost(variant) < total_cost(best)))
 			best = variant;
 	}
 	if (best == NULL)
-		return;
-	foreach (lc, variants) {
-		MppVariant *variant = lfirst(lc);
+		return get_float8_infinity();
+	width_factor = 1.0 + Max(joinrel->reltarget->width, 0) / 256.0;
+	return total_cost(best) + mpp_motion_setup_cost +
+	       2.0 * joinrel->rows / mpp_plan_state->segment_count * mpp_motion_tuple_cost *
+	               width_factor;
+}
 
-		if (variant->locus.kind == MPP_LOCUS_REPLICATED ||
-		    variant->locus.kind == MPP_LOCUS_GENERAL || variant == best ||
-		    variant->rel->cheapest_total_path->total_cost <=
-		            moving_cost(rel, best->rel->cheapest_total_path))
-			kept = lappend(kept, variant);
-	}
-	mpp_variants_set(rel, kept);
+static void prune(RelOptInfo *rel)
+{
+	Cost bound = mpp_cost_anywhere(rel);
+	List *kept = NIL;
+	ListCell *lc;
+
+	foreach (lc, mpp_variants_get(rel))
+		if (is_full(lfirst(lc)) || total_cost(lfirst(lc)) <= bound)
+			kept = lappend(kept, lfirst(lc));
+	if (kept != NIL)
+		mpp_variants_set(rel, kept);
 }
 
 /* No more joins will be added to it. */
