@@ -24,6 +24,9 @@
 #include "executor/dispatch/dtx.h"
 #include "executor/dispatch/qe.h"
 #include "executor/dispatch/router_exec.h"
+#include "executor/exec/explain.h"
+
+#define CUSTOM_NAME "SluiceDirectDispatch"
 
 typedef struct RouterState {
 	CustomScanState css;
@@ -342,16 +345,77 @@ static void router_end(CustomScanState *node)
 	state->rows = NULL;
 }
 
+/* ---- EXPLAIN ---- */
+
+static void on_plan(int content, const PGresult *result, void *ctx)
+{
+	StringInfo lines = ctx;
+
+	for (int row = 0; row < PQntuples(result); row++)
+		appendStringInfo(lines, "%s\n", PQgetvalue(result, row, 0));
+}
+
+/* The plan of the segment. Only of a SELECT: to know the segment of an INSERT its
+ * defaults had to be computed. */
+static char *segment_plan(RouterState *state, ExplainState *es)
+{
+	ExprContext *context = state->css.ss.ps.ps_ExprContext;
+	StringInfoData lines;
+	QeStatement statement = {0};
+	Bitmapset *contents;
+	int content;
+
+	if (state->rows == NULL && !(state->eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		return NULL;
+	if (state->eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		prepare_params(state, (CustomScan *)state->css.ss.ps.plan);
+	initStringInfo(&lines);
+	fill_params(state, context, &statement);
+	content = choose_segment(state, context);
+	contents = bms_make_singleton(content);
+	statement.sql = psprintf("EXPLAIN (COSTS %s, VERBOSE %s) %s", es->costs ? "on" : "off",
+	                         es->verbose ? "on" : "off", state->sql);
+	statement.hash =
+	        hash_bytes_extended((const unsigned char *)statement.sql, strlen(statement.sql), 0);
+	mpp_dtx_join_single_read(content);
+	qe_statement_send(&qe_array[content], &statement, on_plan, &lines);
+	mpp_gang_wait(contents, NULL, NULL);
+	return lines.data;
+}
+
+/* As the children of a node are printed. */
+static void put_plan(char *lines, ExplainState *es)
+{
+	const char *arrow = "->  ";
+	char *next = NULL;
+
+	for (char *line = strtok_r(lines, "\n", &next); line != NULL;
+	     line = strtok_r(NULL, "\n", &next)) {
+		if (strncmp(line, "Query Identifier", strlen("Query Identifier")) == 0)
+			continue;
+		appendStringInfoSpaces(es->str, es->indent * 2);
+		appendStringInfo(es->str, "%s%s\n", arrow, line);
+		arrow = "    ";
+	}
+}
+
 static void router_explain(CustomScanState *node, List *ancestors, ExplainState *es)
 {
-	const RouterState *state = (RouterState *)node;
+	RouterState *state = (RouterState *)node;
+	char *plan;
 
+	mpp_explain_title(CUSTOM_NAME, "Gather Motion", 1, 1, 1, es);
 	if (es->verbose)
 		ExplainPropertyText("Segment SQL", state->sql, es);
+	if (es->format != EXPLAIN_FORMAT_TEXT || state->writes)
+		return;
+	plan = segment_plan(state, es);
+	if (plan != NULL)
+		put_plan(plan, es);
 }
 
 static const CustomExecMethods exec_methods = {
-        .CustomName = "SluiceDirectDispatch",
+        .CustomName = CUSTOM_NAME,
         .BeginCustomScan = router_begin,
         .ExecCustomScan = router_next,
         .EndCustomScan = router_end,
@@ -370,7 +434,7 @@ static Node *create_state(CustomScan *scan)
 }
 
 const CustomScanMethods router_scan_methods = {
-        .CustomName = "SluiceDirectDispatch",
+        .CustomName = CUSTOM_NAME,
         .CreateCustomScanState = create_state,
 };
 

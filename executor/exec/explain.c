@@ -18,6 +18,7 @@
 #include <utils/ruleutils.h>
 #include <utils/typcache.h>
 
+#include "executor/exec/explain.h"
 #include "executor/exec/motion_state.h"
 
 static const char *kind_name(MppMotionKind kind)
@@ -56,17 +57,14 @@ static void replace_last(StringInfo text, const char *old, const char *new)
 	pfree(tail);
 }
 
-static void put_title(const MppMotion *motion, ExplainState *es)
+void mpp_explain_title(const char *custom_name, const char *name, int senders, int receivers,
+                       int slice, ExplainState *es)
 {
-	const char *name = kind_name(motion->kind);
-	int senders = list_length(motion->senders);
-	int receivers = list_length(motion->receivers);
-
 	switch (es->format) {
 	case EXPLAIN_FORMAT_TEXT:
-		replace_last(es->str, "Custom Scan (" MPP_MOTION_NAME ")",
+		replace_last(es->str, psprintf("Custom Scan (%s)", custom_name),
 		             psprintf("%s %d:%d  (slice%d; segments: %d)", name, senders, receivers,
-		                      motion->number, senders));
+		                      slice, senders));
 		return;
 	case EXPLAIN_FORMAT_XML:
 		replace_last(es->str, "<Node-Type>Custom Scan<", psprintf("<Node-Type>%s<", name));
@@ -78,7 +76,7 @@ static void put_title(const MppMotion *motion, ExplainState *es)
 	}
 	ExplainPropertyInteger("Senders", NULL, senders, es);
 	ExplainPropertyInteger("Receivers", NULL, receivers, es);
-	ExplainPropertyInteger("Slice", NULL, motion->number, es);
+	ExplainPropertyInteger("Slice", NULL, slice, es);
 	ExplainPropertyInteger("Segments", NULL, senders, es);
 }
 
@@ -181,7 +179,9 @@ void mpp_motion_explain(CustomScanState *node, List *ancestors, ExplainState *es
 {
 	const MppMotionState *state = (const MppMotionState *)node;
 
-	put_title(&state->motion, es);
+	mpp_explain_title(MPP_MOTION_NAME, kind_name(state->motion.kind),
+	                  list_length(state->motion.senders), list_length(state->motion.receivers),
+	                  state->motion.number, es);
 	put_hash_key(node, ancestors, es);
 	put_merge_key(state, ancestors, es);
 	if (es->analyze) {
