@@ -142,7 +142,7 @@ AS $$
 	UNION ALL
 	SELECT 'comment', i.type || ' ' || i.identity, d.description
 	FROM pg_description d, LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
-	WHERE d.objoid >= 16384 AND i.identity !~ '\mpg_(temp|toast)'
+	WHERE d.objoid >= 16384 AND d.classoid <> 'pg_event_trigger'::regclass AND i.identity !~ '\mpg_(temp|toast)'
 $$;
 
 CREATE FUNCTION sluice.catalog_fingerprint(OUT kind text, OUT name text, OUT fingerprint text)

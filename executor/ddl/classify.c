@@ -39,8 +39,30 @@ static bool drops_refused(const DropStmt *statement)
 	return statement->concurrent;
 }
 
+/* Their functions run on the coordinator, and what those do is sent. */
+static bool is_about_event_trigger(const Node *statement)
+{
+	switch (nodeTag(statement)) {
+	case T_CreateEventTrigStmt:
+	case T_AlterEventTrigStmt:
+		return true;
+	case T_DropStmt:
+		return ((const DropStmt *)statement)->removeType == OBJECT_EVENT_TRIGGER;
+	case T_RenameStmt:
+		return ((const RenameStmt *)statement)->renameType == OBJECT_EVENT_TRIGGER;
+	case T_AlterOwnerStmt:
+		return ((const AlterOwnerStmt *)statement)->objectType == OBJECT_EVENT_TRIGGER;
+	case T_CommentStmt:
+		return ((const CommentStmt *)statement)->objtype == OBJECT_EVENT_TRIGGER;
+	default:
+		return false;
+	}
+}
+
 MppStatementKind mpp_classify(const Node *statement)
 {
+	if (is_about_event_trigger(statement))
+		return MPP_STATEMENT_LOCAL;
 	switch (nodeTag(statement)) {
 	case T_CopyStmt:
 	case T_ExplainStmt:
@@ -63,9 +85,6 @@ MppStatementKind mpp_classify(const Node *statement)
 	case T_DiscardStmt:
 	case T_RefreshMatViewStmt:
 	case T_AlterSystemStmt:
-	/* Their functions run on the coordinator, and what those do is sent. */
-	case T_CreateEventTrigStmt:
-	case T_AlterEventTrigStmt:
 		return MPP_STATEMENT_LOCAL;
 
 	case T_AlterDatabaseStmt:
@@ -248,15 +267,45 @@ List *mpp_statement_relations(const Node *statement)
 
 /* ---- what a statement makes ---- */
 
-static bool is_temporary_name(const List *name)
+/* Also without a schema: pg_temp may be the first of the search path. */
+static bool is_temporary_name(List *name)
 {
-	return list_length(name) > 1 && strcmp(strVal(linitial(name)), "pg_temp") == 0;
+	char *object;
+
+	if (list_length(name) > 1)
+		return strcmp(strVal(linitial(name)), "pg_temp") == 0;
+	return isTempNamespace(QualifiedNameGetCreationNamespace(name, &object));
 }
 
 static bool is_temporary_relation(const RangeVar *relation)
 {
-	return relation->relpersistence == RELPERSISTENCE_TEMP ||
-	       (relation->schemaname != NULL && strcmp(relation->schemaname, "pg_temp") == 0);
+	if (relation->relpersistence == RELPERSISTENCE_TEMP)
+		return true;
+	if (relation->schemaname != NULL)
+		return strcmp(relation->schemaname, "pg_temp") == 0;
+	return isTempNamespace(RangeVarGetCreationNamespace(relation));
+}
+
+/* A function or type of DROP. */
+static bool is_temporary_object(const Node *object)
+{
+	List *name = NIL;
+
+	if (IsA(object, ObjectWithArgs))
+		name = ((const ObjectWithArgs *)object)->objname;
+	else if (IsA(object, TypeName))
+		name = ((const TypeName *)object)->names;
+	return list_length(name) > 1 && strcmp(strVal(linitial(name)), "pg_temp") == 0;
+}
+
+static bool drops_temporary(const DropStmt *statement)
+{
+	ListCell *cell;
+
+	foreach (cell, statement->objects)
+		if (is_temporary_object(lfirst(cell)))
+			return true;
+	return false;
 }
 
 bool mpp_creates_temporary(const Node *statement)
@@ -285,6 +334,8 @@ bool mpp_creates_temporary(const Node *statement)
 		return is_temporary_name(((const CreateRangeStmt *)statement)->typeName);
 	case T_CreateDomainStmt:
 		return is_temporary_name(((const CreateDomainStmt *)statement)->domainname);
+	case T_DropStmt:
+		return drops_temporary((const DropStmt *)statement);
 	default:
 		return false;
 	}

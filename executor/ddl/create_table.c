@@ -7,6 +7,7 @@
 
 #include <access/genam.h>
 #include <access/table.h>
+#include <access/tableam.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_index.h>
@@ -229,4 +230,23 @@ void mpp_create_table_on_segment(MppCall *call)
 
 	prepare_create(statement, &option);
 	mpp_run_here(call);
+}
+
+static bool is_to_be_shell(const char *method)
+{
+	return strcmp(method != NULL ? method : default_table_access_method, MPP_TABLE_AM_NAME) ==
+	       0;
+}
+
+void mpp_make_heap(MppCall *call)
+{
+	Node *statement = call->statement->utilityStmt;
+
+	if (IsA(statement, CreateStmt) && ((CreateStmt *)statement)->partspec == NULL &&
+	    is_to_be_shell(((CreateStmt *)statement)->accessMethod))
+		((CreateStmt *)mpp_own_statement(call))->accessMethod = pstrdup("heap");
+	if (IsA(statement, CreateTableAsStmt) &&
+	    is_to_be_shell(((CreateTableAsStmt *)statement)->into->accessMethod))
+		((CreateTableAsStmt *)mpp_own_statement(call))->into->accessMethod =
+		        pstrdup("heap");
 }

@@ -67,7 +67,7 @@ extern bool mpp_needs_own_transaction(const Node *statement);
 /* OIDs of the relations that it is about, so far as they exist. */
 extern List *mpp_statement_relations(const Node *statement);
 
-/* Whether it makes a temporary object by name. */
+/* Whether it makes a temporary object, or drops one by its schema's name. */
 extern bool mpp_creates_temporary(const Node *statement);
 
 /* Whether it makes, or is about, temporary objects. ERROR when about others, too. */
@@ -88,6 +88,9 @@ extern void mpp_take_table_option(List **options, MppTableOption *ret_option);
 
 /* CREATE TABLE on the QD: here, with its distribution, and on all segments. */
 extern void mpp_create_table(MppCall *call);
+
+/* Have a table that is the server's own made as heap, whatever the default is. */
+extern void mpp_make_heap(MppCall *call);
 
 /* CREATE TABLE on a QE, which is told the distribution afterwards. */
 extern void mpp_create_table_on_segment(MppCall *call);

@@ -26,8 +26,13 @@ static ProcessUtility_hook_type previous_process_utility;
 /* How many statements of mpp_run_everywhere() are being run, one in another. */
 static int depth;
 
-/* What the segments have to run after the outermost of them: texts, in the order
- * in which the statements began. In TopTransactionContext. */
+/* What the segments have to run after the outermost of them, in the order in which the
+ * statements began. In TopTransactionContext. */
+typedef struct Queued {
+	char *text;
+	SubTransactionId made_in;
+} Queued;
+
 static List *queue;
 
 static void call_next(const MppCall *call)
@@ -75,7 +80,11 @@ static void enqueue(const char *text)
 {
 	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
 
-	queue = lappend(queue, pstrdup(text));
+	Queued *queued = palloc(sizeof(*queued));
+
+	queued->text = pstrdup(text);
+	queued->made_in = GetCurrentSubTransactionId();
+	queue = lappend(queue, queued);
 	MemoryContextSwitchTo(previous);
 }
 
@@ -99,7 +108,21 @@ static void flush_queue(void)
 
 	queue = NIL;
 	foreach (cell, texts)
-		(void)mpp_gang_command(mpp_gang_all(), lfirst(cell), true);
+		(void)mpp_gang_command(mpp_gang_all(), ((Queued *)lfirst(cell))->text, true);
+}
+
+/* Subtransactions have ascending numbers: what was queued in one that is aborted, or
+ * in those within it, has no lower number. */
+static void subtransaction_ended(SubXactEvent event, SubTransactionId subtransaction,
+                                 SubTransactionId parent, void *ctx)
+{
+	ListCell *cell;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach (cell, queue)
+		if (((Queued *)lfirst(cell))->made_in >= subtransaction)
+			queue = foreach_delete_current(queue, cell);
 }
 
 /* A view over temporary relations is temporary itself; that is known afterwards. */
@@ -131,14 +154,18 @@ static void run_and_send(MppCall *call, const char *text, void (*after)(void *ct
 		CommandCounterIncrement();
 		if (after != NULL)
 			after(ctx);
+		if (text != NULL && has_become_temporary(call->statement->utilityStmt))
+			queue = list_delete_nth_cell(queue, place);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		depth--;
+		/* It may be within another, which goes on. */
+		queue = list_truncate(queue, place);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (text != NULL && has_become_temporary(call->statement->utilityStmt))
-		queue = list_delete_nth_cell(queue, place);
+	depth--;
 	if (is_outermost)
 		flush_queue();
 }
@@ -231,9 +258,12 @@ static void run_on_coordinator(MppCall *call)
 		check_explain((ExplainStmt *)statement);
 	if (kind == MPP_STATEMENT_REFUSED)
 		refuse(call);
-	else if (kind == MPP_STATEMENT_LOCAL || mpp_concerns_temporary(statement))
+	else if (kind == MPP_STATEMENT_LOCAL)
 		call_next(call);
-	else if (kind == MPP_STATEMENT_EACH_NODE)
+	else if (mpp_concerns_temporary(statement)) {
+		mpp_make_heap(call);
+		call_next(call);
+	} else if (kind == MPP_STATEMENT_EACH_NODE)
 		mpp_run_on_each_node(call);
 	else
 		run_on_all_nodes(call);
@@ -281,10 +311,11 @@ static void process_utility(PlannedStmt *statement, const char *query_string, bo
 	                params,    environment,  destination,    completion};
 
 	mpp_forbid_segment_writes(statement);
-	if (creating_extension)
+	if (creating_extension) {
+		mpp_make_heap(&call);
 		mpp_run_here(&call);
-	else if (mpp_creates_own_extension(statement->utilityStmt) && is_client_of_coordinator() &&
-	         !mpp_installed())
+	} else if (mpp_creates_own_extension(statement->utilityStmt) &&
+	           is_client_of_coordinator() && !mpp_installed())
 		mpp_create_own_extension(&call);
 	else if (mpp_is_qd())
 		run_on_coordinator(&call);
@@ -300,6 +331,7 @@ void mpp_ddl_init(void)
 {
 	previous_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	RegisterSubXactCallback(subtransaction_ended, NULL);
 	mpp_alter_table_init();
 	mpp_sample_init();
 }

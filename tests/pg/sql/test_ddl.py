@@ -192,12 +192,38 @@ class Everywhere(ClusterCase):
                     "create view seen as select * from scratch",
                     "create temp table other as select * from scratch", "truncate other",
                     "comment on table scratch is 'x'", "analyze scratch", "vacuum scratch",
-                    "create function pg_temp.one() returns int language sql as 'select 1'"]:
+                    "create function pg_temp.one() returns int language sql as 'select 1'",
+                    "drop function pg_temp.one()", "create type pg_temp.pair as (a int)",
+                    "set default_table_access_method = sluice", "create temp table third (a int)",
+                    "insert into third values (1)", "create temp table fourth as table third",
+                    "reset default_table_access_method", "set search_path = pg_temp, public",
+                    "create table fifth (a int)", "insert into fifth values (1)",
+                    "create function two() returns int language sql as 'select 2'",
+                    "reset search_path"]:
             cursor.execute(sql)
         cursor.execute("select b, c from seen order by 1")
         self.assertEqual(cursor.fetchall(), [("y", 3), ("z", 3)])
         self.assertEqual(self.assert_same(), before)
         connection.close()
+
+    def test_an_error_within_a_statement_that_goes_on_is_not_sent(self):
+        """An event trigger runs statements of its own, one of which it survives."""
+        self.cluster.execute(
+            "create function follow() returns event_trigger language plpgsql as $$ begin"
+            " if tg_tag = 'CREATE TABLE' then"
+            "  create sequence kept_follower;"
+            "  begin create sequence lost_follower; perform 1 / 0;"
+            "  exception when division_by_zero then null; end;"
+            " end if; end $$;"
+            " create event trigger followed on ddl_command_end execute function follow();"
+            " comment on event trigger followed is 'x'; alter event trigger followed rename to follow")
+        self.cluster.execute("create table followed (a int primary key)")
+        names = {name for _, name, _ in self.assert_same()}
+        self.assertIn("public.kept_follower", names)
+        self.assertNotIn("public.lost_follower", names)
+        self.cluster.execute("drop event trigger follow; drop function follow();"
+                             " drop sequence kept_follower; drop table followed")
+        self.assert_same()
 
     def test_a_temporary_table_does_not_hide_the_new_one(self):
         connection = self.cluster.connect()

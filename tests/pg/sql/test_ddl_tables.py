@@ -204,6 +204,18 @@ class Tables(ClusterCase):
         self.fails("vacuum nothing_here", "42P01")
         self.cluster.execute("drop table dirty")
 
+    def test_an_empty_shell_does_not_hold_back_the_horizon(self):
+        self.cluster.execute("create table shell (a int primary key)")
+        age = "select age(relfrozenxid) from pg_class where relname = 'shell'"
+        connection = self.cluster.connect()
+        for _ in range(20):
+            connection.cursor().execute("select txid_current()")
+        connection.close()
+        before = self.cluster.value(age)
+        self.cluster.execute("vacuum (freeze) shell")
+        self.assertLess(self.cluster.value(age), before - 15)
+        self.cluster.execute("drop table shell")
+
     def test_columns_added_to_rows_have_one_value(self):
         self.cluster.execute("create table wide as select n as a from generate_series(1, 100) n")
         self.cluster.execute("alter table wide add column b int default 7")
