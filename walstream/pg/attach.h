@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attach.h - joining the agent of this host as the settings say. Include postgres.h first. */
+/* attach.h - joining the agent of this host as the settings say. */
 #ifndef WALSTREAM_PG_ATTACH_H
 #define WALSTREAM_PG_ATTACH_H
 

@@ -2,10 +2,12 @@
 /*
  * walpg.h - what the two PostgreSQL modules of the WAL stream share inside one
  * server: sluice_walstream (preloaded: settings, walsenders, statistics) and
- * libpqwalreceiver (in the walreceiver). Include postgres.h first.
+ * libpqwalreceiver (in the walreceiver).
  */
 #ifndef WALSTREAM_PG_WALPG_H
 #define WALSTREAM_PG_WALPG_H
+
+#include <postgres.h>
 
 #include <port/atomics.h>
 #include <storage/spin.h>

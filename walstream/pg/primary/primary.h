@@ -3,12 +3,14 @@
  * primary.h - the parts of the module sluice_walstream: module.c has the settings and
  * shared memory, offer.c agrees on a stream with a standby, stream.c puts the WAL of
  * this walsender on it, feedback.c tells PostgreSQL what the standby says, stat_view.c
- * shows the statistics. Include postgres.h first.
+ * shows the statistics.
  */
 #ifndef WALSTREAM_PG_PRIMARY_H
 #define WALSTREAM_PG_PRIMARY_H
 
 #include "walstream/pg/walpg.h"
+
+#include <access/xlogdefs.h>
 
 #include <sluice/walstream.h>
 

@@ -2,11 +2,12 @@
 /*
  * standby.h - the parts of the module libpqwalreceiver: module.c is PostgreSQL's table
  * of functions, negotiate.c agrees with the primary on a stream, receive.c hands its
- * log to the walreceiver, reply.c sends what the walreceiver says. Include postgres.h
- * first.
+ * log to the walreceiver, reply.c sends what the walreceiver says.
  */
 #ifndef WALSTREAM_PG_STANDBY_H
 #define WALSTREAM_PG_STANDBY_H
+
+#include <postgres.h>
 
 #include <replication/walreceiver.h>
 
