@@ -369,6 +369,7 @@ static int rails_by_choice(struct slu_driver *driver, uint64_t count,
 		r = rail_open(rail, false, words);
 		if (r < 0) {
 			driver->rail_count--;
+			free(rail->slots); /* nothing was posted yet */
 			memset(rail, 0, sizeof *rail);
 		}
 	}
