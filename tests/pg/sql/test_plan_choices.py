@@ -16,8 +16,8 @@ from cluster import ClusterCase, main, psycopg2  # noqa: E402
 from generator import Queries, Tables  # noqa: E402
 
 SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
-QUERIES = int(os.environ.get("SLUICE_QUERIES", "600"))
-QUERIES_PER_TABLES = 150
+QUERIES = int(os.environ.get("SLUICE_QUERIES", "60"))
+QUERIES_PER_TABLES = 30
 SETTINGS_PER_QUERY = 3
 FAILURES_MAX = 8
 

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What plans look like: where the work is done, what is refused, and what a statement
+sees of the session it is asked in."""
+import glob
+import json
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+from cluster import ClusterCase, main, psycopg2  # noqa: E402
+
+TPCH = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(HERE))), "bench", "tpch")
+# Rows and pages of scale factor 1, as if it had been analyzed.
+SIZES = {"lineitem": (6001215, 112000), "orders": (1500000, 26000), "customer": (150000, 3600),
+         "part": (200000, 4100), "partsupp": (800000, 17500), "supplier": (10000, 220),
+         "nation": (25, 1), "region": (5, 1)}
+# Gathered tables that are not worth more: Q15 and Q20 end with a sort of few suppliers.
+SMALL = ("supplier", "nation", "region")
+
+
+class Plan(ClusterCase):
+    """Two segments; small tables that are told to be large."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        with open(os.path.join(TPCH, "schema.sql"), encoding="ascii") as schema:
+            cls.cluster.execute(schema.read())
+        for table, (rows, pages) in SIZES.items():
+            cls.cluster.execute("update pg_class set reltuples = %s, relpages = %s"
+                                " where relname = %s", rows, pages, table)
+        cls.cluster.execute("""
+            create table t (a int, b int, c text) with (distributed_by = 'a');
+            create table u (a int, b int, c text) with (distributed_by = 'a');
+            create table same (id int, x int) with (distributed_by = 'replicated');
+            create table p (k int, d date) partition by range (d) with (distributed_by = 'k');
+            create table p1 partition of p for values from ('2020-01-01') to ('2021-01-01');
+            create table p2 partition of p for values from ('2021-01-01') to ('2022-01-01');
+            insert into t select i, i % 10, 'c' || i % 7 from generate_series(1, 1000) i;
+            insert into u select i, i % 20, 'c' || i % 9 from generate_series(1, 1000) i;
+            insert into same select i, i from generate_series(1, 20) i;
+            insert into p select i, date '2020-01-01' + i from generate_series(1, 700) i;
+            analyze t; analyze u; analyze same; analyze p""")
+
+    def setUp(self):
+        self.connection = self.cluster.connect()
+        self.addCleanup(self.connection.close)
+
+    def rows(self, sql):
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else None
+
+    def explain(self, sql):
+        return "\n".join(line for line, in self.rows("explain (costs off) " + sql))
+
+    def count(self, words, sql):
+        return len(re.findall(words, self.explain(sql)))
+
+    def fails(self, sqlstate, sql):
+        with self.assertRaises(psycopg2.Error) as caught:
+            self.rows(sql)
+        self.assertEqual(caught.exception.pgcode, sqlstate, caught.exception)
+        return str(caught.exception)
+
+    # ---- joins ----
+
+    def test_tables_distributed_alike_are_joined_where_they_are(self):
+        self.assertEqual(self.count("Motion", "select * from t join u using (a)"), 1)
+
+    def test_a_replicated_table_is_joined_where_the_other_is(self):
+        self.assertEqual(self.count("Motion", "select * from t join same on t.b = same.id"), 1)
+
+    def test_a_replicated_table_on_the_outside_is_not_joined_once_per_segment(self):
+        sql = "select count(*) from same left join t on same.x = t.a + 5000"
+        self.assertEqual(self.rows(sql), [(20,)])
+
+    def test_only_the_side_that_is_elsewhere_moves(self):
+        sql = "select * from t join u on t.a = u.b"
+        self.assertEqual(self.count("Redistribute|Broadcast", sql), 1)
+
+    def test_a_constant_key_asks_one_segment(self):
+        sql = "select t.b, count(*) from t join u using (a) where t.a = 7 group by t.b"
+        self.assertNotRegex(self.explain(sql), "segments: 2")
+
+    def test_many_tables_are_joined_without_trying_every_order(self):
+        tables = ", ".join(f"t t{i}" for i in range(14))
+        joins = " and ".join(f"t{i}.a = t{i + 1}.a" for i in range(13))
+        sql = f"select count(*) from {tables} where {joins}"
+        self.assertEqual(self.count("Motion", sql), 1)
+        self.assertEqual(self.rows(sql), [(1000,)])
+
+    # ---- above joins ----
+
+    def test_groups_by_the_key_are_made_in_one_stage(self):
+        plan = self.explain("select a, count(*) from t group by a")
+        self.assertNotIn("Partial", plan)
+        self.assertEqual(plan.count("Motion"), 1)
+
+    def test_other_groups_are_made_in_two_stages(self):
+        self.assertIn("Partial", self.explain("select b, sum(a) from t group by b"))
+
+    def test_limits_are_applied_on_segments_first(self):
+        plan = self.explain("select * from t order by c limit 3")
+        self.assertEqual(plan.count("Limit"), 2)
+        self.assertIn("Merge Key", plan)
+
+    def test_windows_are_evaluated_where_their_partitions_are(self):
+        plan = self.explain("select a, rank() over (partition by a order by b) from t")
+        self.assertRegex(plan, r"(?s)Gather Motion.*WindowAgg")
+        self.assertNotIn("Redistribute", plan)
+
+    def test_a_union_removes_duplicates_on_segments(self):
+        plan = self.explain("select a from t union select a from u")
+        self.assertRegex(plan, r"(?s)Gather Motion.*HashAggregate|Gather Motion.*Unique")
+
+    def test_partitions_are_read_by_one_motion_and_pruned(self):
+        self.assertEqual(self.count("Motion", "select * from p"), 1)
+        self.assertNotIn("p1", self.explain("select * from p where d > '2021-06-01'"))
+
+    # ---- rewrites ----
+
+    def test_a_correlated_aggregate_becomes_a_join(self):
+        sql = "select count(*) from t where b < (select avg(b) from u where u.a = t.a)"
+        self.assertNotIn("SubPlan", self.explain(sql))
+        expected = sum(i % 10 < i % 20 for i in range(1, 1001))
+        self.assertEqual(self.rows(sql), [(expected,)])
+
+    def test_a_correlated_count_is_zero_where_nothing_belongs(self):
+        self.assertEqual(self.rows(
+            "select count(*) from t where 0 = (select count(*) from u where u.a = t.a + 990)"),
+            [(990,)])
+
+    def test_not_in_knows_nulls(self):
+        self.rows("create table n (a int) with (distributed_by = 'a'); insert into n values"
+                  " (1), (null)")
+        self.assertEqual(self.rows("select count(*) from t where a not in (select a from n)"),
+                         [(0,)])
+        self.rows("truncate n; insert into n values (1)")
+        self.assertEqual(self.rows("select count(*) from t where a not in (select a from n)"),
+                         [(999,)])
+
+    def test_a_with_query_with_a_limit_is_evaluated_once(self):
+        self.assertEqual(self.rows("with w as (select a from t limit 5) select count(*) from w x"
+                                   " join w y using (a)"), [(5,)])
+
+    # ---- the session ----
+
+    def test_the_time_of_the_transaction_is_the_same_on_all_segments(self):
+        self.rows("begin")
+        self.addCleanup(self.rows, "rollback")
+        self.assertEqual(self.rows("select count(distinct now()), bool_and(now() ="
+                                   " transaction_timestamp()) from t"), [(1, True)])
+        self.assertEqual(self.rows("select count(*) from t where now() >="
+                                   " transaction_timestamp() and now() <= now()"), [(1000,)])
+
+    def test_the_session_is_the_one_of_the_client(self):
+        self.assertEqual(self.rows("select distinct pg_backend_pid(), current_user from t"),
+                         self.rows("select pg_backend_pid(), current_user"))
+
+    def test_tableoid_names_the_table_of_the_coordinator(self):
+        self.assertEqual(self.rows("select distinct tableoid::regclass::text from p order by 1"),
+                         [("p1",), ("p2",)])
+
+    def test_a_volatile_function_is_called_once_for_each_row(self):
+        self.rows("create sequence s")
+        self.assertEqual(self.rows("select count(distinct n) from (select nextval('s') n from t"
+                                   " offset 0) x"), [(1000,)])
+
+    def test_a_prepared_plan_keeps_its_parameters(self):
+        self.rows("set plan_cache_mode = force_generic_plan")
+        self.rows("prepare by_b (int) as select count(*) from t join u using (a) where t.b = $1")
+        for _ in range(7):
+            self.assertEqual(self.rows("execute by_b (3)"), [(100,)])
+
+    # ---- changes ----
+
+    def test_what_is_inserted_from_segments_is_where_it_belongs(self):
+        self.rows("create table w (x int, y int) with (distributed_by = 'y')")
+        self.rows("insert into w select a, b from t")
+        self.assertEqual(self.rows("select count(*) from w x where exists (select 1 from w y"
+                                   " where y.y = x.y)"), [(1000,)])
+        self.assertEqual(self.rows("select sum(c) from (select y, count(*) c from w group by y) g"
+                                   " where y = 4"), [(100,)])
+
+    def test_returning_has_its_own_names_and_values(self):
+        self.rows("create table named (id int, t text) with (distributed_by = 'id')")
+        with self.connection.cursor() as cursor:
+            cursor.execute("insert into named select a, c from t where a <= 3 returning"
+                           " t || '!' as shout, id, random() < 2 as sure")
+            self.assertEqual([column.name for column in cursor.description],
+                             ["shout", "id", "sure"])
+            self.assertEqual(sorted(cursor.fetchall(), key=lambda row: row[1]),
+                             [("c1!", 1, True), ("c2!", 2, True), ("c3!", 3, True)])
+
+    def test_what_cannot_be_done_is_refused_and_changes_nothing(self):
+        before = self.rows("select count(*), sum(b) from t")
+        for sql in ("update t set b = 0", "delete from t where b > 2",
+                    "merge into t using u on t.a = u.a when matched then delete",
+                    "select * from t join u using (a) for update",
+                    "with gone as (delete from t returning a) select * from gone",
+                    "with new as (insert into t values (1) returning a) select * from new"):
+            self.fails("0A000", sql)
+        self.assertEqual(self.rows("select count(*), sum(b) from t"), before)
+
+    # ---- TPC-H ----
+
+    def bare_gathers(self, node, joined=False):
+        """Large tables whose rows go to the coordinator to be joined there."""
+        found = []
+        below_join = joined or "Join" in node["Node Type"] or "Loop" in node["Node Type"]
+        for child in node.get("Plans", []):
+            table = child.get("Relation Name")
+            if "Gather" in node["Node Type"] and joined and table in SIZES and table not in SMALL:
+                found.append(table)
+            found += self.bare_gathers(child, below_join)
+        return found
+
+    def test_no_tpch_query_gathers_a_large_table_to_join_it(self):
+        paths = sorted(glob.glob(os.path.join(TPCH, "queries", "*.sql")))
+        self.assertEqual(len(paths), 22)
+        for path in paths:
+            with open(path, encoding="ascii") as script:
+                statements = [text for text in script.read().split(";") if text.strip()]
+            for text in statements:
+                if re.search(r"\b(create|drop)\s+view\b", text, re.I):
+                    self.rows(text)
+                    continue
+                plan = self.rows("explain (format json) " + text)[0][0]
+                plan = plan if isinstance(plan, list) else json.loads(plan)
+                with self.subTest(query=os.path.basename(path)):
+                    self.assertEqual(self.bare_gathers(plan[0]["Plan"]), [])
+                    self.assertNotIn("SubPlan", json.dumps(plan[0]["Plan"]))
+
+
+if __name__ == "__main__":
+    main()
