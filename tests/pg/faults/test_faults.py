@@ -116,8 +116,7 @@ class Faults(ClusterCase):
 
     def test_a_killed_reader_fails_its_query(self):
         statement = Statement(self.cluster, LONG["redistribute"])
-        readers = wait_until(lambda: self.backends(1, "backend_type = 'parallel worker'"),
-                             "a reader works")
+        readers = self.wait_active(1, "backend_type = 'parallel worker' and state = 'active'")
         self.cluster.kill(readers[0])
         statement.end()
         self.assertIsNotNone(statement.error)
