@@ -11,8 +11,8 @@
 #include <replication/syncrep.h>
 #include <replication/walsender.h>
 #include <replication/walsender_private.h>
-#include <utils/timestamp.h>
 
+#include "walstream/pg/message.h"
 #include "walstream/pg/primary/primary.h"
 #include "walstream/wal_lag.h"
 
@@ -40,12 +40,6 @@ static TimeOffset lag_of(enum slu_wal_level level, XLogRecPtr lsn, uint64_t now_
 	uint64_t lag_ns = wal_lag_heard(&lag, level, lsn, now_ns);
 
 	return lag_ns == SLU_WAL_LAG_UNKNOWN ? -1 : (TimeOffset)(lag_ns / 1000);
-}
-
-static TimestampTz timestamp_of(int64_t wall_ns)
-{
-	return wall_ns / 1000 -
-	       (int64_t)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC;
 }
 
 /* A physical slot keeps the log from here on. It is not saved at once: after a crash
@@ -108,7 +102,7 @@ void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns)
 		MyWalSnd->flushLag = lags[SLU_WAL_FLUSH];
 	if (lags[SLU_WAL_APPLY] >= 0 || stale)
 		MyWalSnd->applyLag = lags[SLU_WAL_APPLY];
-	MyWalSnd->replyTime = timestamp_of(status->told_wall_ns);
+	MyWalSnd->replyTime = message_time(status->told_wall_ns);
 	SpinLockRelease(&MyWalSnd->mutex);
 
 	if (!am_cascading_walsender)

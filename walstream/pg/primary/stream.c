@@ -17,7 +17,6 @@
 #include <libpq/libpq.h>
 #include <miscadmin.h>
 #include <pgstat.h>
-#include <port/pg_bswap.h>
 #include <replication/walsender.h>
 #include <replication/walsender_private.h>
 #include <storage/ipc.h>
@@ -26,12 +25,11 @@
 
 #include "walstream/pg/attach.h"
 #include "walstream/pg/crowd.h"
+#include "walstream/pg/message.h"
 #include "walstream/pg/primary/primary.h"
 #include "walstream/pg/spin.h"
 
-#define LOG_HEADER_BYTES  25 /* 'w', start, end of log, time */
-#define PING_REPLY_OFFSET 17 /* in 'k': after end of log and time */
-#define STALL_WAIT_MS     50
+#define STALL_WAIT_MS 50
 
 enum stage {
 	STAGE_NONE,
@@ -120,18 +118,11 @@ static void keep_backlog(void)
 	hand_bytes = left_bytes;
 }
 
-static uint64_t number_at(const char *bytes)
-{
-	uint64_t number;
-
-	memcpy(&number, bytes, sizeof(number));
-	return pg_ntoh64(number);
-}
-
 static void take_log(const char *message, size_t size_bytes)
 {
 	uint64_t now_ns = slu_now_ns();
-	XLogRecPtr lsn = number_at(message + 1), end_lsn = number_at(message + 9);
+	XLogRecPtr lsn = message_number(message + MESSAGE_LOG_START);
+	XLogRecPtr end_lsn = message_number(message + MESSAGE_LOG_END);
 
 	/* PostgreSQL sends no more before a backlog is gone; were it otherwise, a gap
 	 * would be a broken stream. */
@@ -140,9 +131,9 @@ static void take_log(const char *message, size_t size_bytes)
 			result = -EPROTO;
 		return;
 	}
-	hand = message + LOG_HEADER_BYTES;
+	hand = message + MESSAGE_LOG_HEADER;
 	hand_lsn = lsn;
-	hand_bytes = size_bytes - LOG_HEADER_BYTES;
+	hand_bytes = size_bytes - MESSAGE_LOG_HEADER;
 	slu_walsender_advance(sender, Max(end_lsn, hand_end()));
 	engine_end = end_lsn;
 	feedback_sent(end_lsn, now_ns);
@@ -154,10 +145,10 @@ static void take_message(const char *message, size_t size_bytes)
 {
 	if (result != SLU_OK)
 		return;
-	if (message[0] == 'w' && size_bytes > LOG_HEADER_BYTES)
+	if (message[0] == 'w' && size_bytes > MESSAGE_LOG_HEADER)
 		take_log(message, size_bytes);
-	else if (message[0] == 'k' && size_bytes > PING_REPLY_OFFSET) {
-		slu_walsender_ping(sender, message[PING_REPLY_OFFSET] != 0);
+	else if (message[0] == 'k' && size_bytes > MESSAGE_PING_ASK) {
+		slu_walsender_ping(sender, message[MESSAGE_PING_ASK] != 0);
 		process(slu_now_ns());
 	}
 }

@@ -15,13 +15,12 @@
 
 #include <miscadmin.h>
 #include <pgstat.h>
-#include <port/pg_bswap.h>
 #include <postmaster/interrupt.h>
 #include <storage/latch.h>
 #include <utils/memutils.h>
-#include <utils/timestamp.h>
 
 #include "walstream/pg/crowd.h"
+#include "walstream/pg/message.h"
 #include "walstream/pg/spin.h"
 #include "walstream/pg/standby/standby.h"
 
@@ -30,12 +29,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define NS_PER_MS        UINT64_C(1000000)
-#define LOG_HEADER_BYTES 25 /* 'w', start, end of log, time */
-#define PING_BYTES       18 /* 'k', end of log, time, whether to answer */
-#define BATCH_NS_MIN     (1 * NS_PER_MS)
-#define BATCH_NS_MAX     (200 * NS_PER_MS)
-#define BATCH_PER_FLUSH  8 /* so much longer than the flush that follows */
+#define NS_PER_MS       UINT64_C(1000000)
+#define BATCH_NS_MIN    (1 * NS_PER_MS)
+#define BATCH_NS_MAX    (200 * NS_PER_MS)
+#define BATCH_PER_FLUSH 8 /* so much longer than the flush that follows */
 /* A client that commits one transaction after the other comes back later than an answer
  * does; while the walreceiver is awake, the answers of both sides need no wake-up. */
 #define SPIN_FOR_LOG_TIMES 4
@@ -44,7 +41,7 @@
 #define SOCKET_SAYS_MS     500
 #define END_WAIT_NS        WALPG_ANSWER_NS
 
-StaticAssertDecl(LOG_HEADER_BYTES <= SLU_WAL_HEADROOM, "the header fits before the log");
+StaticAssertDecl(MESSAGE_LOG_HEADER <= SLU_WAL_HEADROOM, "the header fits before the log");
 
 static struct {
 	WaitEventSet *waits; /* latch, postmaster, endpoint, socket */
@@ -65,7 +62,7 @@ static struct {
 	uint64_t reply_requests; /* of these, and handed out */
 	struct spin spin;
 	bool waiting; /* spin has begun */
-	char ping[PING_BYTES];
+	char ping[MESSAGE_PING_BYTES];
 } receive = {.watch_fd = -1, .ready_fd = -1};
 
 /* ---- beginning and end ----------------------------------------------------------- */
@@ -114,19 +111,6 @@ void receive_end(void)
 
 /* ---- messages -------------------------------------------------------------------- */
 
-static void number_put(char *bytes, uint64_t number)
-{
-	number = pg_hton64(number);
-	memcpy(bytes, &number, sizeof(number));
-}
-
-/* When the primary sent what came last, by its clock. */
-static TimestampTz sent_time(const struct slu_walreceiver_status *status)
-{
-	return status->sent_wall_ns / 1000 -
-	       (int64_t)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC;
-}
-
 static void news(uint64_t now_ns)
 {
 	if (receive.waiting)
@@ -155,15 +139,16 @@ static void count(const struct slu_walreceiver_status *status)
 static int give_log(const struct slu_wal_chunk *chunk, char **ret_buffer, uint64_t now_ns)
 {
 	const struct slu_walreceiver_status *status = slu_walreceiver_status(standby.receiver);
-	char *message = (char *)(uintptr_t)chunk->data - LOG_HEADER_BYTES;
+	char *message = (char *)(uintptr_t)chunk->data - MESSAGE_LOG_HEADER;
 
 	news(now_ns);
 	message[0] = 'w';
-	number_put(message + 1, chunk->lsn);
-	number_put(message + 9, status->sender_end_lsn);
-	number_put(message + 17, (uint64_t)sent_time(status));
+	message_number_put(message + MESSAGE_LOG_START, chunk->lsn);
+	message_number_put(message + MESSAGE_LOG_END, status->sender_end_lsn);
+	message_number_put(message + MESSAGE_LOG_TIME,
+	                   (uint64_t)message_time(status->sent_wall_ns));
 	*ret_buffer = message;
-	return LOG_HEADER_BYTES + (int)chunk->size_bytes;
+	return MESSAGE_LOG_HEADER + (int)chunk->size_bytes;
 }
 
 static bool has_ping(void)
@@ -180,13 +165,14 @@ static int give_ping(char **ret_buffer, uint64_t now_ns)
 	receive.keepalives = status->keepalives;
 	receive.reply_requests = status->reply_requests;
 	receive.ping[0] = 'k';
-	number_put(receive.ping + 1, status->received_lsn);
-	number_put(receive.ping + 9, (uint64_t)sent_time(status));
-	receive.ping[17] = asks;
+	message_number_put(receive.ping + MESSAGE_PING_END, status->received_lsn);
+	message_number_put(receive.ping + MESSAGE_PING_TIME,
+	                   (uint64_t)message_time(status->sent_wall_ns));
+	receive.ping[MESSAGE_PING_ASK] = asks;
 	if (asks)
 		reply_asked();
 	*ret_buffer = receive.ping;
-	return PING_BYTES;
+	return MESSAGE_PING_BYTES;
 }
 
 /* Let the walreceiver reply and flush, and come back at once. */

@@ -9,12 +9,10 @@
 #include <postgres.h>
 
 #include <access/xlogrecovery.h>
-#include <port/pg_bswap.h>
 
+#include "walstream/pg/message.h"
 #include "walstream/pg/standby/standby.h"
 
-#define REPLY_BYTES        34 /* 'r', three positions, time, whether to answer */
-#define REPLY_ASK_OFFSET   33
 #define FEEDBACK_BYTES_MAX 64
 
 static struct slu_wal_positions said; /* by the walreceiver */
@@ -49,20 +47,12 @@ void reply_tell(void)
 	slu_walreceiver_process(standby.receiver, slu_now_ns()); /* next() tells what fails */
 }
 
-static uint64_t number_at(const char *bytes)
-{
-	uint64_t number;
-
-	memcpy(&number, bytes, sizeof(number));
-	return pg_ntoh64(number);
-}
-
 static void send_positions(const char *message)
 {
-	said.write_lsn = number_at(message + 1);
-	said.flush_lsn = number_at(message + 9);
-	said.apply_lsn = number_at(message + 17);
-	if (message[REPLY_ASK_OFFSET])
+	said.write_lsn = message_number(message + MESSAGE_REPLY_WRITE);
+	said.flush_lsn = message_number(message + MESSAGE_REPLY_FLUSH);
+	said.apply_lsn = message_number(message + MESSAGE_REPLY_APPLY);
+	if (message[MESSAGE_REPLY_ASK])
 		slu_walreceiver_ping(standby.receiver);
 	else
 		slu_walreceiver_repeat(standby.receiver);
@@ -71,7 +61,7 @@ static void send_positions(const char *message)
 
 void reply_send(const char *message, int size_bytes)
 {
-	if (message[0] == 'r' && size_bytes == REPLY_BYTES) {
+	if (message[0] == 'r' && size_bytes == MESSAGE_REPLY_BYTES) {
 		send_positions(message);
 		if (!asked)
 			return;
