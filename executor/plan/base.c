@@ -281,6 +281,9 @@ static void distributed_rel(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *r
 		share = 1.0 / mpp_plan_state->segment_count;
 	scratch = segment_scans(root, rel, rte, share, &locus, &upper);
 	gather_scans(root, rel, scratch, &locus, upper);
+	/* Copies of a replicated table would each be sampled on their own. */
+	if (rte->tablesample != NULL && locus.kind == MPP_LOCUS_REPLICATED)
+		return;
 	if (upper == NIL && scratch->reltarget == rel->reltarget && rel->lateral_relids == NULL)
 		mpp_variants_add(rel, &locus, scratch);
 }

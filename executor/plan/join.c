@@ -65,6 +65,8 @@ static void add_clause(JoinContext *join, const RestrictInfo *rinfo, bool outer_
 
 	if (!OidIsValid(family) || family != mpp_hash_family(right) ||
 	    !op_in_opfamily(rinfo->hashjoinoperator, family) ||
+	    !mpp_same_collation_hash(exprCollation((Node *)left), op->inputcollid) ||
+	    !mpp_same_collation_hash(exprCollation((Node *)right), op->inputcollid) ||
 	    !mpp_shippable(join->root, (Node *)op))
 		return;
 	clause = palloc0(sizeof(JoinClause));
