@@ -12,6 +12,7 @@
 #include <utils/wait_event.h>
 
 #include "executor/catalog/cluster.h"
+#include "executor/catalog/identity.h"
 #include "executor/dispatch/qe.h"
 
 /* Pause before a server that starts is tried again. */
@@ -121,6 +122,7 @@ typedef struct Waiting {
 	PostgresPollingStatusType polling;
 	bool ready;
 	bool ready_before; /* it took connections after a failure */
+	bool asked;        /* it is connected, and to say what it is */
 } Waiting;
 
 /* Sleeps until some are ready: a connection that is not must not be polled. */
@@ -158,15 +160,54 @@ static void connect_sleep(Waiting *waiting, int count, TimestampTz deadline)
 		                errhint("See sluice.segment_connect_timeout.")));
 }
 
+/* The first thing that is sent: is it what it should be? */
+static void identity_ask(Waiting *waiting)
+{
+	if (PQsendQuery(waiting->qe->conn, "SELECT sluice.node_identity()") != 1)
+		connect_throw(waiting->qe);
+	waiting->asked = true;
+	waiting->polling = PGRES_POLLING_READING;
+}
+
+/* Whether it has said so. */
+static bool identity_take(Waiting *waiting)
+{
+	Qe *qe = waiting->qe;
+	PGresult *result;
+	char *answer = NULL;
+
+	if (PQconsumeInput(qe->conn) != 1)
+		connect_throw(qe);
+	if (PQisBusy(qe->conn))
+		return false;
+	result = PQgetResult(qe->conn);
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+		answer = pstrdup(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	if (answer == NULL)
+		connect_throw(qe);
+	/* The end of the command comes with its result. */
+	while ((result = PQgetResult(qe->conn)) != NULL)
+		PQclear(result);
+	mpp_identity_check(qe->name, waiting->segment->content, answer);
+	return true;
+}
+
 /* Whether it is open now. */
 static bool connect_step(Waiting *waiting, TimestampTz deadline)
 {
 	Qe *qe = waiting->qe;
 
-	waiting->polling = PQconnectPoll(qe->conn);
-	if (waiting->polling == PGRES_POLLING_OK) {
+	if (waiting->asked) {
+		if (!identity_take(waiting))
+			return false;
 		connect_ready(qe);
 		return true;
+	}
+	waiting->polling = PQconnectPoll(qe->conn);
+	if (waiting->polling == PGRES_POLLING_OK) {
+		identity_ask(waiting);
+		return false;
 	}
 	if (waiting->polling != PGRES_POLLING_FAILED)
 		return false;

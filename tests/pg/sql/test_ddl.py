@@ -335,6 +335,29 @@ class Everywhere(ClusterCase):
         self.cluster.execute("drop table guarded")
         self.assert_same()
 
+    def test_a_segment_that_does_not_fit_is_refused(self):
+        version = self.cluster.value("select extversion from pg_extension where extname = 'sluice'")
+        update = "update pg_extension set extversion = %s where extname = 'sluice'"
+        self.cluster.execute(update, "0.0.1", content=1, utility=True)
+        try:
+            with self.assertRaises(psycopg2.Error) as caught:
+                self.cluster.execute("create table refused (a int primary key)")
+            self.assertEqual(caught.exception.pgcode, "55000")
+            self.assertIn("segment 1", str(caught.exception))
+            self.assertIn("extension sluice: 0.0.1", str(caught.exception))
+        finally:
+            self.cluster.execute(update, version, content=1, utility=True)
+        port = "update sluice.segment_configuration set port = %s where content = 1 and role = 'p'"
+        self.cluster.execute(port, self.cluster.server(0)["port"])
+        try:
+            with self.assertRaises(psycopg2.Error) as caught:
+                self.cluster.execute("create table refused (a int primary key)")
+            self.assertIn("should be segment 1", str(caught.exception))
+        finally:
+            self.cluster.execute(port, self.cluster.server(1)["port"])
+        self.cluster.execute("create table refused (a int primary key); drop table refused")
+        self.assert_same()
+
     def test_utility_mode_is_for_superusers(self):
         self.cluster.execute("create role plain login")
         for content in (-1, 0):
