@@ -179,12 +179,28 @@ class Plan(ClusterCase):
     # ---- changes ----
 
     def test_what_is_inserted_from_segments_is_where_it_belongs(self):
-        self.rows("create table w (x int, y int) with (distributed_by = 'y')")
-        self.rows("insert into w select a, b from t")
-        self.assertEqual(self.rows("select count(*) from w x where exists (select 1 from w y"
-                                   " where y.y = x.y)"), [(1000,)])
-        self.assertEqual(self.rows("select sum(c) from (select y, count(*) c from w group by y) g"
-                                   " where y = 4"), [(100,)])
+        sources = {"select a, b from t": 1000, "select b, a from t": 1000,
+                   "select t.a, u.b from t join u on t.b = u.a": 900,
+                   "select b, count(*) from t group by b": 10, "select id, x from same": 20,
+                   "select distinct b, b % 3 from u": 20,
+                   "select a, row_number() over (partition by b) from t": 1000,
+                   "select k, k from p union all select a, b from u": 1700}
+        targets = ("distributed_by = 'x'", "distributed_by = 'y'", "distributed_by = 'y, x'",
+                   "distributed_by = 'random'", "distributed_by = 'replicated'")
+        for target in targets:
+            for source, count in sources.items():
+                with self.subTest(target=target, source=source):
+                    self.insert_and_look(target, source, count)
+
+    def insert_and_look(self, target, source, count):
+        """Asked by its key a segment alone answers: it must have the row."""
+        self.rows(f"drop table if exists w; create table w (x int, y bigint) with ({target})")
+        self.rows("insert into w " + source)
+        self.assertEqual(self.rows("select count(*) from w"), [(count,)])
+        found = self.rows("select x, y, count(*) from w group by x, y order by x, y limit 5")
+        for x, y, rows in found:
+            self.assertEqual(self.rows(f"select count(*) from w where x = {x} and y = {y}"),
+                             [(rows,)])
 
     def test_returning_has_its_own_names_and_values(self):
         self.rows("create table named (id int, t text) with (distributed_by = 'id')")
