@@ -48,15 +48,19 @@ static ExecutorStart_hook_type previous_executor_start;
 static bool installed;
 static bool installed_is_known;
 
-/* Utility mode passes by the cluster, so it is for superusers. The check can be
- * made when the setting arrives, with the connection's options: the user is known
- * then and a transaction open. */
+/* Utility mode passes by the cluster, so it is for superusers; the coordinator is
+ * nobody's QE. The check can be made when the setting arrives, with the connection's
+ * options: the user is known then and a transaction open. */
 static bool check_session_role(int *value, void **extra, GucSource source)
 {
-	if (*value != MPP_SESSION_UTILITY || MyProcPort == NULL || !IsTransactionState())
+	if (MyProcPort == NULL || !IsTransactionState())
 		return true;
-	if (!superuser_arg(GetSessionUserId())) {
+	if (*value == MPP_SESSION_UTILITY && !superuser_arg(GetSessionUserId())) {
 		GUC_check_errmsg("only superusers may connect in utility mode");
+		return false;
+	}
+	if (*value == MPP_SESSION_EXECUTE && mpp_role != MPP_ROLE_SEGMENT) {
+		GUC_check_errmsg("only segments execute for a coordinator");
 		return false;
 	}
 	return true;

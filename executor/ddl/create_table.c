@@ -238,15 +238,29 @@ static bool is_to_be_shell(const char *method)
 	       0;
 }
 
-void mpp_make_heap(MppCall *call)
+/* A temporary table may be said to be distributed, as in other systems. */
+static void forget_distribution(List **options)
+{
+	MppTableOption option;
+
+	mpp_take_table_option(options, &option);
+}
+
+void mpp_make_local(MppCall *call)
 {
 	Node *statement = call->statement->utilityStmt;
 
-	if (IsA(statement, CreateStmt) && ((CreateStmt *)statement)->partspec == NULL &&
-	    is_to_be_shell(((CreateStmt *)statement)->accessMethod))
-		((CreateStmt *)mpp_own_statement(call))->accessMethod = pstrdup("heap");
-	if (IsA(statement, CreateTableAsStmt) &&
-	    is_to_be_shell(((CreateTableAsStmt *)statement)->into->accessMethod))
-		((CreateTableAsStmt *)mpp_own_statement(call))->into->accessMethod =
-		        pstrdup("heap");
+	if (IsA(statement, CreateStmt)) {
+		CreateStmt *creation = (CreateStmt *)mpp_own_statement(call);
+
+		forget_distribution(&creation->options);
+		if (creation->partspec == NULL && is_to_be_shell(creation->accessMethod))
+			creation->accessMethod = pstrdup("heap");
+	} else if (IsA(statement, CreateTableAsStmt)) {
+		IntoClause *into = ((CreateTableAsStmt *)mpp_own_statement(call))->into;
+
+		forget_distribution(&into->options);
+		if (is_to_be_shell(into->accessMethod))
+			into->accessMethod = pstrdup("heap");
+	}
 }

@@ -219,7 +219,7 @@ void mpp_create_table_as(MppCall *call)
 	Oid relid;
 
 	if (statement->objtype == OBJECT_MATVIEW) {
-		mpp_make_heap(call);
+		mpp_make_local(call);
 		mpp_run_everywhere(call, NULL, NULL, NULL);
 		return;
 	}
@@ -250,7 +250,7 @@ void mpp_create_table_as_on_segment(MppCall *call)
 {
 	CreateTableAsStmt *statement = (CreateTableAsStmt *)mpp_own_statement(call);
 
-	mpp_make_heap(call);
+	mpp_make_local(call);
 	statement->into->skipData = true;
 	mpp_run_here(call);
 }

@@ -89,8 +89,8 @@ extern void mpp_take_table_option(List **options, MppTableOption *ret_option);
 /* CREATE TABLE on the QD: here, with its distribution, and on all segments. */
 extern void mpp_create_table(MppCall *call);
 
-/* Have a table that is the server's own made as heap, whatever the default is. */
-extern void mpp_make_heap(MppCall *call);
+/* Have a table that is this server's own made as heap, whatever the default is. */
+extern void mpp_make_local(MppCall *call);
 
 /* CREATE TABLE on a QE, which is told the distribution afterwards. */
 extern void mpp_create_table_on_segment(MppCall *call);

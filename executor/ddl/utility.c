@@ -261,7 +261,7 @@ static void run_on_coordinator(MppCall *call)
 	else if (kind == MPP_STATEMENT_LOCAL)
 		call_next(call);
 	else if (mpp_concerns_temporary(statement)) {
-		mpp_make_heap(call);
+		mpp_make_local(call);
 		call_next(call);
 	} else if (kind == MPP_STATEMENT_EACH_NODE)
 		mpp_run_on_each_node(call);
@@ -312,7 +312,7 @@ static void process_utility(PlannedStmt *statement, const char *query_string, bo
 
 	mpp_forbid_segment_writes(statement);
 	if (creating_extension) {
-		mpp_make_heap(&call);
+		mpp_make_local(&call);
 		mpp_run_here(&call);
 	} else if (mpp_creates_own_extension(statement->utilityStmt) &&
 	           is_client_of_coordinator() && !mpp_installed())

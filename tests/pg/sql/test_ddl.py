@@ -196,7 +196,9 @@ class Everywhere(ClusterCase):
                     "drop function pg_temp.one()", "create type pg_temp.pair as (a int)",
                     "set default_table_access_method = sluice", "create temp table third (a int)",
                     "insert into third values (1)", "create temp table fourth as table third",
-                    "reset default_table_access_method", "set search_path = pg_temp, public",
+                    "reset default_table_access_method",
+                    "create temp table sixth (a int, b int) with (distributed_by = 'b')",
+                    "insert into sixth values (1, 2)", "set search_path = pg_temp, public",
                     "create table fifth (a int)", "insert into fifth values (1)",
                     "create function two() returns int language sql as 'select 2'",
                     "reset search_path"]:
@@ -366,6 +368,9 @@ class Everywhere(ClusterCase):
                                      options="-c sluice.session_role=utility")
             self.assertIn("only superusers", str(caught.exception))
         self.cluster.execute("drop role plain")
+        with self.assertRaises(psycopg2.Error) as caught:
+            self.cluster.connect(options="-c sluice.session_role=execute")
+        self.assertIn("only segments execute", str(caught.exception))
 
 
 if __name__ == "__main__":
