@@ -37,25 +37,40 @@
 
 static char gid[128]; /* of the transaction when it is two-phase; else empty */
 
-void commit_stop_commands(void)
+static void set_stopping(bool stopping)
+{
+	for (int i = 0; i < qe_count; i++)
+		qe_array[i].stopping = stopping;
+}
+
+void commit_stop_commands(int level)
 {
 	bool busy = false;
 
 	for (int i = 0; i < qe_count; i++) {
+		Qe *qe = &qe_array[i];
+
+		/* What runs for an outer level goes on: a loop over its rows, with a
+		 * handler of exceptions in its body. */
+		if (qe->level < level && qe->copy == QE_COPY_NONE)
+			continue;
+		qe->stopping = true;
 		/* First: those who wait for results may have lost their memory. */
-		qe_forget_results(&qe_array[i]);
-		qe_take(&qe_array[i]);
-		qe_forget_results(&qe_array[i]);
-		busy = busy || qe_array[i].command_count > 0 || qe_array[i].copy != QE_COPY_NONE;
-		qe_array[i].quiet = false;
+		qe_forget_results(qe);
+		qe_take(qe);
+		qe_forget_results(qe);
+		busy = busy || qe->command_count > 0 || qe->copy != QE_COPY_NONE;
+		qe->quiet = false;
 	}
-	if (!busy)
-		return;
-	qe_cancel(STOP_TIMEOUT_MS);
-	qe_copy_abort(STOP_TIMEOUT_MS);
-	qe_drain(STOP_TIMEOUT_MS);
+	if (busy) {
+		qe_cancel(STOP_TIMEOUT_MS);
+		qe_copy_abort(STOP_TIMEOUT_MS);
+		qe_drain(STOP_TIMEOUT_MS);
+	}
 	for (int i = 0; i < qe_count; i++)
-		qe_forget_results(&qe_array[i]);
+		if (qe_array[i].stopping)
+			qe_forget_results(&qe_array[i]);
+	set_stopping(false);
 }
 
 /* ---- before the commit of the QD ---- */
@@ -197,8 +212,10 @@ static void committed(void)
 		mpp_fault("after_commit");
 	snprintf(sql, sizeof(sql), "COMMIT PREPARED '%s'", gid);
 	send_end(sql, "COMMIT");
+	set_stopping(true);
 	if (gid[0] != 0)
 		qe_drain(COMMIT_TIMEOUT_MS);
+	set_stopping(false);
 	leave_to_recovery();
 	reset();
 }
@@ -207,10 +224,12 @@ static void aborted(void)
 {
 	char sql[160];
 
-	commit_stop_commands();
+	commit_stop_commands(0);
 	snprintf(sql, sizeof(sql), "ROLLBACK PREPARED '%s'", gid);
 	send_end(sql, "ROLLBACK");
+	set_stopping(true);
 	qe_drain(STOP_TIMEOUT_MS);
+	set_stopping(false);
 	for (int i = 0; i < qe_count; i++)
 		qe_array[i].settings = 0; /* they may have been rolled back with it */
 	leave_to_recovery();

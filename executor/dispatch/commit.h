@@ -10,7 +10,8 @@
 extern void commit_init(void);
 extern void dtx_init(void);
 
-/* End all commands in flight, for an abort: nobody takes their results. */
-extern void commit_stop_commands(void);
+/* For an abort: end the commands in flight on the connections that have reached this
+ * nest level; nobody takes their results. 0: on all. */
+extern void commit_stop_commands(int level);
 
 #endif

@@ -166,10 +166,7 @@ void mpp_copy_begin(const Bitmapset *contents, const char *sql, bool writes,
 
 	mpp_dtx_join(contents, writes);
 	while ((content = bms_next_member(contents, content)) >= 0)
-		if (qe_array[content].command_count > 0 || qe_array[content].copy != QE_COPY_NONE)
-			ereport(ERROR,
-			        (errcode(ERRCODE_OBJECT_IN_USE),
-			         errmsg("the connection to %s is busy", qe_array[content].name)));
+		qe_make_free(&qe_array[content]);
 	wait_until_idle(contents);
 	copy_sql = strdup(sql);
 	if (copy_sql == NULL)

@@ -111,7 +111,7 @@ static void sub_abort(int level)
 {
 	char sql[80];
 
-	commit_stop_commands();
+	commit_stop_commands(level);
 	snprintf(sql, sizeof(sql), "ROLLBACK TO SAVEPOINT s%d", level);
 	for (int i = 0; i < qe_count; i++) {
 		Qe *qe = &qe_array[i];

@@ -23,6 +23,7 @@ MPP_FUNCTION(mpp_run_on_segments);
 
 Qe *qe_array;
 int qe_count;
+void (*mpp_gang_drain)(void *ctx);
 
 Bitmapset *mpp_gang_all(void)
 {
@@ -90,7 +91,7 @@ void mpp_gang_require(const Bitmapset *contents)
 	while ((content = bms_next_member(contents, content)) >= 0) {
 		Qe *qe = &qe_array[content];
 
-		qe_take(qe); /* notices the end of a QE that was killed while idle */
+		qe_look(qe); /* notices the end of a QE that was killed while idle */
 		if (qe->lost)
 			qe_throw_lost(qe);
 		connected = connected && qe->conn != NULL;
@@ -188,14 +189,29 @@ void mpp_gang_wait(const Bitmapset *contents, void (*on_wait)(void *ctx), void *
 	mpp_gang_progress(); /* what a command that had ended before has left */
 }
 
+/* A cursor may be half read, or a loop over a query be in its body. */
+void qe_make_free(Qe *qe)
+{
+	Bitmapset *contents;
+
+	if (qe->copy != QE_COPY_NONE)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+		                errmsg("the connection to %s is busy with a COPY", qe->name)));
+	if (qe->command_count == 0)
+		return;
+	contents = bms_make_singleton(qe->content);
+	mpp_gang_wait(contents, mpp_gang_drain, NULL);
+	bms_free(contents);
+	if (qe->conn == NULL)
+		qe_throw_lost(qe);
+}
+
 void mpp_gang_send(int content, const char *sql, int param_count, const MppParam *params,
                    mpp_gang_result result, void *ctx)
 {
 	Qe *qe = gang_qe(content);
 
-	if (qe->command_count > 0 || qe->copy != QE_COPY_NONE)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-		                errmsg("the connection to %s is busy", qe->name)));
+	qe_make_free(qe);
 	if (!qe_send_begin(qe) ||
 	    !qe_send(qe, QE_ITEM_COMMAND, sql, param_count, params, result, ctx) || !qe_sync(qe))
 		qe_throw_lost(qe);
@@ -239,7 +255,11 @@ uint64 mpp_gang_command(const Bitmapset *contents, const char *sql, bool writes)
 
 void mpp_gang_cancel(void)
 {
+	for (int i = 0; i < qe_count; i++)
+		qe_array[i].stopping = true;
 	qe_cancel(2000);
+	for (int i = 0; i < qe_count; i++)
+		qe_array[i].stopping = false;
 }
 
 Datum mpp_run_on_segments(PG_FUNCTION_ARGS)

@@ -44,8 +44,13 @@ typedef struct MppParam {
  * Borrowed for the call. Must not throw. */
 typedef void (*mpp_gang_result)(int content, const PGresult *result, void *ctx);
 
+/* Takes the rows that segments have for statements which are not read at the moment,
+ * so that these come to their end. Set by mpp_exec_init(); called while it is waited
+ * for a connection that is busy with such a statement. */
+extern void (*mpp_gang_drain)(void *ctx);
+
 /* Send one command with parameters. The connection is busy until its result was
- * taken by progress or wait; ERROR if it is busy already. */
+ * taken by progress or wait; if it is busy already, that is waited for first. */
 extern void mpp_gang_send(int content, const char *sql, int param_count, const MppParam *params,
                           mpp_gang_result result, void *ctx);
 

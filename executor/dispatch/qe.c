@@ -6,6 +6,7 @@
  */
 #include <postgres.h>
 
+#include <sys/socket.h>
 #include <utils/timestamp.h>
 
 #include "executor/dispatch/qe.h"
@@ -198,6 +199,27 @@ void qe_take(Qe *qe)
 	if (qe->doomed && qe->item_count == 0) {
 		qe->broken = qe->error == NULL;
 		qe_close(qe);
+	}
+}
+
+void qe_look(Qe *qe)
+{
+	char byte;
+
+	if (qe->item_count > 0)
+		qe_take(qe); /* the end of the last transaction */
+	if (qe->conn == NULL || qe->item_count > 0 || qe->copy != QE_COPY_NONE)
+		return;
+	/* Nothing to hear is what a living idle server says. */
+	while (recv(PQsocket(qe->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+	       errno != EAGAIN) {
+		if (errno == EINTR)
+			continue;
+		if (!PQconsumeInput(qe->conn)) {
+			qe_fail(qe);
+			return;
+		}
+		(void)PQisBusy(qe->conn); /* reads it: a notice, a changed parameter, a farewell */
 	}
 }
 

@@ -67,6 +67,7 @@ typedef struct Qe {
 	bool committing; /* COMMIT was sent, so that a loss leaves the outcome open */
 	bool lost;       /* its transaction went with the connection */
 	bool broken;     /* the connection went while somebody waited for a result */
+	bool stopping;   /* what is in flight is to end, in an abort */
 	bool doomed;     /* to be closed when its results are taken: its state is unknown */
 	char lost_message[256];
 
@@ -87,6 +88,9 @@ typedef struct Qe {
 extern Qe *qe_array;
 extern int qe_count;
 
+/* Waits until no command is in flight there. */
+extern void qe_make_free(Qe *qe);
+
 /* ---- connect.c ---- */
 extern int qe_connect_timeout; /* seconds; GUC sluice.segment_connect_timeout */
 extern void qe_connect(const Bitmapset *contents);
@@ -99,6 +103,8 @@ extern bool qe_item_push(Qe *qe, QeItemKind kind, bool by_row, mpp_gang_result r
 extern bool qe_send_begin(Qe *qe);
 extern bool qe_sync(Qe *qe);
 extern void qe_take(Qe *qe);
+/* Of an idle connection: whether it is still there. */
+extern void qe_look(Qe *qe);
 extern bool qe_is_ending(const Qe *qe);
 /* What was sent last is told its result whatever happens. ctx must last. */
 extern void qe_keep_result(Qe *qe);
@@ -134,8 +140,9 @@ extern void qe_copy_abort(int timeout_ms);
 extern void qe_wait(long timeout_ms);
 extern void qe_wait_changed(void); /* connections were opened or closed */
 extern void qe_wait_reset(void);   /* qe_array is made anew */
-/* Cancel what runs and take its results, at most until the deadline; a connection
- * that does not answer is closed. Throws nothing, takes no interrupts. */
+/* Of those with stopping set: cancel what runs; take its results, at most until the
+ * deadline: a connection that does not answer is closed. Throw nothing, take no
+ * interrupts. */
 extern void qe_cancel(int timeout_ms);
 extern void qe_drain(int timeout_ms);
 

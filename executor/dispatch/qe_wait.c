@@ -157,7 +157,7 @@ void qe_cancel(int timeout_ms)
 	for (int i = 0; fds != NULL && qes != NULL && i < qe_count; i++) {
 		Qe *qe = &qe_array[i];
 
-		if (qe->conn == NULL || qe->cancel_key == 0 ||
+		if (qe->conn == NULL || !qe->stopping || qe->cancel_key == 0 ||
 		    (qe->command_count == 0 && qe->copy == QE_COPY_NONE))
 			continue;
 		qes[count] = qe;
@@ -182,7 +182,7 @@ void qe_drain(int timeout_ms)
 
 		for (int i = 0; i < qe_count; i++) {
 			qe_take(&qe_array[i]);
-			if (qe_array[i].item_count == 0)
+			if (qe_array[i].item_count == 0 || !qe_array[i].stopping)
 				continue;
 			if (left_ms <= 0)
 				qe_close(&qe_array[i]);

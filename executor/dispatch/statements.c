@@ -92,13 +92,13 @@ static bool prepare(Qe *qe, const QeStatement *statement, const char *name)
 
 void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result result, void *ctx)
 {
-	Entry *entry = statement_entry(qe, statement);
-	bool known = strcmp(entry->sql, statement->sql) == 0;
+	Entry *entry;
+	bool known;
 	char name[32];
 
-	if (qe->command_count > 0 || qe->copy != QE_COPY_NONE)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-		                errmsg("the connection to %s is busy", qe->name)));
+	qe_make_free(qe);
+	entry = statement_entry(qe, statement);
+	known = strcmp(entry->sql, statement->sql) == 0;
 	snprintf(name, sizeof(name), known ? "s%016llx" : "", (unsigned long long)statement->hash);
 	if (!qe_send_begin(qe) ||
 	    ((!known || !entry->is_prepared) && !prepare(qe, statement, name)) ||

@@ -4,6 +4,7 @@
  */
 #include <postgres.h>
 
+#include "executor/dispatch/gang.h"
 #include "executor/exec/motion_state.h"
 #include "executor/exec/names.h"
 #include "executor/exec/readers.h"
@@ -18,4 +19,5 @@ void mpp_exec_init(void)
 	mpp_reader_init();
 	mpp_run_init();
 	mpp_snapshots_init();
+	mpp_gang_drain = mpp_run_drain_all;
 }

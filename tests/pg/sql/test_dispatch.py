@@ -167,22 +167,40 @@ class Sessions(DispatchCase):
         wait_until(lambda: self.cluster.value(sleepers, content=1) == 0, "the sleeper is gone")
         self.assertEqual(len(failed), 1)
 
-    def test_the_next_query_is_served_after_a_segment_process_was_killed(self):
+    def test_an_idle_session_does_not_notice_that_its_segment_processes_ended(self):
         connection = self.cluster.connect()
-        self.run_sql(connection, "select count(*) from t")
-        qe = self.cluster.value("select pid from pg_stat_activity where application_name ="
-                                " 'sluice' and datname = 'postgres' limit 1", content=0)
-        self.cluster.kill(qe)
-        self.wait_until_served()
-        for _ in range(2):
-            try:
-                self.assertEqual(self.run_sql(connection, "select count(*) from t where a <= 1000"),
-                                 [(1000,)])
-                break
-            except psycopg2.OperationalError:
-                pass  # the loss was noticed by this query; the next is served
-        else:
-            self.fail("two queries failed")
+        for ending in ("pg_terminate_backend(pid, 5000)", "true"):
+            self.run_sql(connection, "select count(*) from t")
+            ended = self.cluster.query(f"select pid, {ending} from pg_stat_activity where"
+                                       " application_name = 'sluice'", content=0)
+            if ending == "true":
+                self.cluster.kill(ended[0][0])  # the segment recovers from that
+                wait_until(lambda: not os.path.exists(f"/proc/{ended[0][0]}"), "it is gone")
+            self.assertEqual(self.run_sql(connection, "select count(*) from t where a <= 1000"),
+                             [(1000,)])
+        connection.close()
+
+    def test_loops_over_rows_run_statements_on_the_same_segments(self):
+        connection = self.cluster.connect()
+        self.run_sql(connection, "create table many (a int, b text) with (distributed_by = 'a')")
+        self.run_sql(connection, "insert into many select i, repeat('x', 200) from"
+                                 " generate_series(1, 50000) i")
+        self.run_sql(connection, """do $$ declare r record; caught int := 0; begin
+            for r in select a from many loop
+                if r.a <= 200 then perform b from t where a = r.a; end if;
+                begin perform 1 / (r.a % 2); exception when division_by_zero then
+                    caught := caught + 1; end;
+            end loop;
+            if caught <> 25000 then raise exception 'caught %', caught; end if; end $$""")
+        self.run_sql(connection, "begin")
+        self.run_sql(connection, "declare c cursor for select a from many")
+        self.run_sql(connection, "fetch 1 from c")
+        self.assertEqual(self.run_sql(connection, "select b from t where a = 3"), [("row 3",)])
+        self.run_sql(connection, "copy many from program 'seq 50001 50010 | sed s/$/,x/'"
+                                 " (format csv)")
+        self.assertEqual(len(self.run_sql(connection, "fetch all from c")), 49999)
+        self.run_sql(connection, "commit")
+        self.run_sql(connection, "drop table many")
         connection.close()
 
     def test_a_lost_segment_process_fails_the_whole_transaction(self):
