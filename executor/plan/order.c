@@ -6,8 +6,8 @@
  */
 #include "executor/plan/upper.h"
 
-#include <catalog/pg_operator.h>
 #include <catalog/pg_type.h>
+#include <common/int.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/cost.h>
@@ -16,9 +16,14 @@
 #include <optimizer/paths.h>
 #include <optimizer/planner.h>
 #include <optimizer/tlist.h>
-#include <utils/fmgroids.h>
 
 /* ---- limits of a segment ---- */
+
+static bool is_count(const Node *node)
+{
+	return IsA(node, Const) && !((const Const *)node)->constisnull &&
+	       DatumGetInt64(((const Const *)node)->constvalue) >= 0;
+}
 
 /* How many of its rows can be of the result at most: OFFSET + LIMIT. NULL (no bound):
  * there is none, or ties may pass it, or it cannot be told on a segment. */
@@ -26,15 +31,18 @@ static Node *segment_limit(PlannerInfo *root)
 {
 	Node *count = root->parse->limitCount;
 	Node *offset = root->parse->limitOffset;
+	int64 sum;
 
-	if (count == NULL || root->parse->limitOption == LIMIT_OPTION_WITH_TIES ||
-	    !mpp_shippable(root, count) || !mpp_shippable(root, offset))
+	if (count == NULL || root->parse->limitOption == LIMIT_OPTION_WITH_TIES)
 		return NULL;
 	if (offset == NULL)
-		return count;
-	return eval_const_expressions(
-	        root, (Node *)makeFuncExpr(F_INT8PL, INT8OID, list_make2(count, offset), InvalidOid,
-	                                   InvalidOid, COERCE_EXPLICIT_CALL));
+		return mpp_shippable(root, count) ? count : NULL;
+	if (!is_count(count) || !is_count(offset) ||
+	    pg_add_s64_overflow(DatumGetInt64(((Const *)count)->constvalue),
+	                        DatumGetInt64(((Const *)offset)->constvalue), &sum))
+		return NULL;
+	return (Node *)makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(sum), false,
+	                         FLOAT8PASSBYVAL);
 }
 
 static double limit_estimate(const Node *limit)
