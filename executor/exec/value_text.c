@@ -7,6 +7,7 @@
 #include "executor/exec/value_text.h"
 
 #include <access/htup_details.h>
+#include <catalog/dependency.h>
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <funcapi.h>
@@ -55,6 +56,9 @@ bool mpp_type_holds_oids(Oid type)
 	case TYPTYPE_DOMAIN:
 		return mpp_type_holds_oids(getBaseType(type));
 	case TYPTYPE_ENUM:
+		/* Values of a user's enum have the same OIDs on all nodes (executor/ddl/enum.c);
+		 * an extension's script runs on each node by itself. */
+		return OidIsValid(getExtensionOfObject(TypeRelationId, type));
 	case TYPTYPE_COMPOSITE: /* these three name themselves */
 	case TYPTYPE_RANGE:
 	case TYPTYPE_MULTIRANGE:

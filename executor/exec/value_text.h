@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * value_text.h - values with OIDs inside: enums, the reg* types, rows, ranges and
- * arrays of user types. Their bytes mean something else on another server, so
- * they travel as text.
+ * value_text.h - values with OIDs inside: the reg* types, rows, ranges and arrays of
+ * user types, enums of extensions. Their bytes mean something else on another
+ * server, so they travel as text.
  */
 #ifndef EXECUTOR_EXEC_VALUE_TEXT_H
 #define EXECUTOR_EXEC_VALUE_TEXT_H
