@@ -138,6 +138,12 @@ void slu_walsender_advance(slu_walsender *sender, uint64_t end_lsn)
 		sender->status.end_lsn = end_lsn;
 }
 
+void slu_walsender_retreat(slu_walsender *sender, uint64_t end_lsn)
+{
+	if (end_lsn >= sender_next_lsn(sender) && end_lsn < sender->status.end_lsn)
+		sender->status.end_lsn = end_lsn;
+}
+
 /* ---- from the source ----------------------------------------------------------- */
 
 static int read_refused(slu_walsender *sender, int r)

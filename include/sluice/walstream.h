@@ -165,6 +165,10 @@ SLU_API int slu_walsender_append(slu_walsender *sender, uint64_t lsn, const void
  */
 SLU_API void slu_walsender_switch(slu_walsender *sender, uint64_t end_lsn, uint32_t next_timeline);
 
+/* The engine's log ends at end_lsn after all, before where it was said to: a timeline
+ * that ended meanwhile. Not before what the source gave already. */
+SLU_API void slu_walsender_retreat(slu_walsender *sender, uint64_t end_lsn);
+
 /*
  * There will be no more: everything up to the engine's end is sent, then the end
  * itself. process() returns SLU_EOS once the receiver has made all of it durable.

@@ -448,6 +448,23 @@ static void positions_are_repeated_when_asked(void)
 	close_both();
 }
 
+static void log_that_was_promised_and_never_came_does_not_hold_up_the_end(void)
+{
+	open_at(0, 300);
+	run();
+	read_result = SLU_AGAIN;
+	slu_walsender_advance(sender, 500);
+	CU_ASSERT_EQUAL(run(), SLU_AGAIN);
+	slu_walsender_retreat(sender, 200); /* that was sent */
+	CU_ASSERT_EQUAL(slu_walsender_status(sender)->end_lsn, 500);
+	slu_walsender_retreat(sender, 300);
+	slu_walsender_finish(sender);
+	CU_ASSERT_EQUAL(run(), SLU_EOS);
+	CU_ASSERT_EQUAL(slu_walsender_process(sender, now_ns), SLU_EOS);
+	CU_ASSERT_TRUE(copied(0, 300));
+	close_both();
+}
+
 static void a_sender_that_left_after_the_end_has_shipped_all(void)
 {
 	struct slu_wal_chunk chunk;
@@ -721,6 +738,7 @@ int main(void)
 	        UNIT_TEST(a_ping_is_answered),
 	        UNIT_TEST(a_question_of_the_sender_is_answered),
 	        UNIT_TEST(positions_are_repeated_when_asked),
+	        UNIT_TEST(log_that_was_promised_and_never_came_does_not_hold_up_the_end),
 	        UNIT_TEST(a_sender_that_left_after_the_end_has_shipped_all),
 	        UNIT_TEST(an_orderly_end_ships_the_last_byte),
 	        UNIT_TEST(the_end_waits_for_the_flush),

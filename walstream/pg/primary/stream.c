@@ -217,6 +217,9 @@ void stream_drop(void)
 static void finish(void)
 {
 	stage = STAGE_ENDING;
+	/* Said to be there, and not sent: a standby that was promoted has dropped it. */
+	slu_walsender_retreat(sender,
+	                      has_backlog() ? hand_end() : slu_walsender_status(sender)->sent_lsn);
 	slu_walsender_finish(sender);
 	process(slu_now_ns());
 	if (result == SLU_OK) /* if it has all durable, this says so */
