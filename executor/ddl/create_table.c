@@ -82,22 +82,55 @@ static void prepare_create(CreateStmt *statement, MppTableOption *ret_option)
 		statement->accessMethod = pstrdup(MPP_TABLE_AM_NAME);
 }
 
-/* Columns of the primary key, or NIL. */
-static List *primary_key_columns(Relation table)
+/* Of those columns, which are in the key of the index, too. */
+static List *columns_in_index(const List *columns, Oid index_oid)
 {
-	List *columns = NIL;
-	Relation index;
+	Relation index = index_open(index_oid, AccessShareLock);
+	List *kept = NIL;
+	ListCell *cell;
 
-	(void)RelationGetIndexList(table);
-	if (!OidIsValid(table->rd_pkindex))
-		return NIL;
-	index = index_open(table->rd_pkindex, AccessShareLock);
+	foreach (cell, columns)
+		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+			if (index->rd_index->indkey.values[i] == lfirst_int(cell))
+				kept = list_append_unique_int(kept, lfirst_int(cell));
+	index_close(index, AccessShareLock);
+	return kept;
+}
+
+static List *index_columns(Oid index_oid, bool *ret_is_unique)
+{
+	Relation index = index_open(index_oid, AccessShareLock);
+	List *columns = NIL;
+
+	*ret_is_unique = index->rd_index->indisunique;
 	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-		columns = lappend(
-		        columns, makeString(get_attname(RelationGetRelid(table),
-		                                        index->rd_index->indkey.values[i], false)));
+		columns = lappend_int(columns, index->rd_index->indkey.values[i]);
 	index_close(index, AccessShareLock);
 	return columns;
+}
+
+/* What the primary and unique keys have in common, in the order of the first, so that
+ * segments can enforce all of them. NIL: nothing, or there are none. */
+static List *common_key_columns(Relation table)
+{
+	bool is_first = true;
+	List *common = NIL;
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach (cell, RelationGetIndexList(table)) {
+		bool is_unique;
+		List *columns = index_columns(lfirst_oid(cell), &is_unique);
+
+		if (is_unique)
+			common = is_first ? columns : columns_in_index(common, lfirst_oid(cell));
+		is_first = is_first && !is_unique;
+	}
+	foreach (cell, common)
+		if (lfirst_int(cell) > 0) /* not an expression */
+			names = lappend(names, makeString(get_attname(RelationGetRelid(table),
+			                                              lfirst_int(cell), false)));
+	return names;
 }
 
 static List *first_hashable_column(Relation table)
@@ -117,7 +150,7 @@ static List *first_hashable_column(Relation table)
 static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_columns)
 {
 	*ret_policy = MPP_POLICY_HASH;
-	*ret_columns = primary_key_columns(table);
+	*ret_columns = common_key_columns(table);
 	if (*ret_columns != NIL)
 		return; /* as everybody expects: no notice */
 	*ret_columns = first_hashable_column(table);

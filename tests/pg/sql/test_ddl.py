@@ -3,11 +3,14 @@
 """Statements that define things: on all nodes or on none, and refused where a cluster
 could not do them right."""
 import os
+import random
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from cluster import ClusterCase, main, psycopg2  # noqa: E402
+from cluster import ClusterCase, main, psycopg2, wait_until  # noqa: E402
 
+SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
 FINGERPRINT = "select * from sluice.catalog_fingerprint()"
 
 # One of everything, each after what it needs.
@@ -336,6 +339,49 @@ class Everywhere(ClusterCase):
         self.assertEqual(self.cluster.value("select count(*) from guarded", **plain), 0)
         self.cluster.execute("drop table guarded")
         self.assert_same()
+
+    def test_all_nodes_agree_after_a_segment_has_crashed_among_statements(self):
+        random.seed(SEED)
+        print("SLUICE_SEED=%d" % SEED, end=" ")
+
+        def define(count):
+            connection = self.cluster.connect()
+            try:
+                cursor = connection.cursor()
+                for i in range(count):
+                    cursor.execute(f"create table crashing_{i} (a int primary key, b int)")
+                    cursor.execute(f"create index on crashing_{i} (b)")
+                    cursor.execute(f"alter table crashing_{i} add column c int default 1")
+            except psycopg2.Error:
+                pass
+            finally:
+                connection.close()
+
+        def settled():
+            try:
+                return not any(self.cluster.query("select gid from pg_prepared_xacts",
+                                                  content=content, utility=True)
+                               for content in range(self.segments))
+            except psycopg2.OperationalError:
+                return False
+
+        for _ in range(3):
+            thread = threading.Thread(target=define, args=(200,))
+            thread.start()
+            target = f"crashing_{random.randrange(1, 8)}"
+            wait_until(lambda name=target: self.cluster.value(
+                "select to_regclass(%s) is not null", name), "the statements are under way")
+            victims = self.cluster.query(
+                "select pid from pg_stat_activity where application_name = 'sluice'",
+                content=1, utility=True)
+            self.cluster.kill(random.choice(victims)[0])
+            thread.join(120)
+            self.assertFalse(thread.is_alive())
+            wait_until(settled, "the crashed segment has no transaction in doubt", 60)
+            names = [name for kind, name, _ in self.assert_same() if kind == "table"]
+            drop = ", ".join(name for name in names if "crashing" in name)
+            self.assertTrue(drop)
+            self.cluster.execute(f"drop table {drop}")
 
     def test_a_segment_that_does_not_fit_is_refused(self):
         version = self.cluster.value("select extversion from pg_extension where extname = 'sluice'")

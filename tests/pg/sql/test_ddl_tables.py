@@ -29,6 +29,9 @@ class Tables(ClusterCase):
         for definition, expected in [
                 ("(a int, b int primary key)", ("hash", ["b"])),
                 ("(a int, b int, c int, primary key (c, a))", ("hash", ["c", "a"])),
+                ("(a int, b int primary key deferrable)", ("hash", ["b"])),
+                ("(a int, b int unique)", ("hash", ["b"])),
+                ("(a int, b int, c int, unique (a, b), primary key (c, b))", ("hash", ["b"])),
                 ("(a point, b text)", ("hash", ["b"])),
                 ("(a point)", ("random", None)),
                 ("()", ("random", None)),
