@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define LOOK_NS       UINT64_C(2000000)
+#define STALE_NS      UINT64_C(50000000)
 #define ONE           256u
 #define HALF          (ONE / 2)
 #define AVERAGE_LOOKS 8u
@@ -70,7 +71,9 @@ bool crowd_is_here(uint64_t now_ns)
 {
 	static struct crowd here;
 
-	if (!here.looked_ns || now_ns - here.looked_ns >= LOOK_NS) {
+	if (now_ns - here.looked_ns >= STALE_NS)
+		here.average = 0; /* what was then says nothing about now */
+	if (now_ns - here.looked_ns >= LOOK_NS) {
 		here.looked_ns = now_ns;
 		crowd_note(&here, running_count());
 	}
