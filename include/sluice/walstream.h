@@ -265,8 +265,8 @@ struct slu_wal_chunk {
 };
 
 /*
- * The next piece of the log, where it landed. Borrowed until the next call on the
- * receiver other than report().
+ * The next piece of the log, where it landed. Borrowed until the next call of this, or
+ * close.
  *   SLU_OK
  *   SLU_AGAIN             nothing there. A caller that gets much should still
  *                         report and process() now and then
