@@ -258,6 +258,48 @@ class Tables(ClusterCase):
         self.assertIsNone(self.cluster.value("select to_regclass('bad')"))
         self.cluster.execute("drop materialized view totals; drop table source, grouped, copied, empty")
 
+    def test_functions_make_tables_with_their_parameters(self):
+        self.cluster.execute("create table numbers as select n from generate_series(1, 100) n")
+        self.cluster.execute(
+            "create function by_variable(v int) returns bigint language plpgsql as $$ begin"
+            " create table made_1 as select * from numbers where n <= v;"
+            " return (select count(*) from made_1); end $$;"
+            " create function by_execute(v int) returns bigint language plpgsql as $$ begin"
+            " execute 'create table made_2 as select * from numbers where n <= $1' using v;"
+            " return (select count(*) from made_2); end $$;"
+            " create function by_sql(int) returns void language sql as"
+            " $$ create table made_3 as select * from numbers where n <= $1 $$")
+        self.assertEqual(self.cluster.value("select by_variable(30)"), 30)
+        self.assertEqual(self.cluster.value("select by_execute(40)"), 40)
+        self.cluster.execute("select by_sql(50)")
+        self.assertEqual(self.cluster.value("select count(*) from made_3"), 50)
+        self.cluster.execute("drop table numbers, made_1, made_2, made_3;"
+                             " drop function by_variable, by_execute, by_sql")
+
+    def test_a_transaction_sees_what_it_has_made(self):
+        connection = self.cluster.connect()
+        connection.autocommit = False
+        cursor = connection.cursor()
+
+        def value(sql):
+            cursor.execute(sql)
+            return cursor.fetchone()[0]
+
+        cursor.execute("create table mine as select n, n % 10 as k from generate_series(1, 1000) n")
+        cursor.execute("create index on mine (k); analyze mine")
+        self.assertEqual(value("select count(*) from mine where k = 3"), 100)
+        cursor.execute("savepoint s; truncate mine")
+        self.assertEqual(value("select count(*) from mine"), 0)
+        cursor.execute("rollback to savepoint s; alter table mine add column c int default 4")
+        self.assertEqual(value("select sum(c) from mine"), 4000)
+        cursor.execute("alter table mine set (distributed_by = 'k')")
+        self.assertEqual(value("select sum(c) from mine"), 4000)
+        connection.commit()
+        self.assertEqual(value("select count(*) from mine"), 1000)
+        cursor.execute("drop table mine")
+        connection.commit()
+        connection.close()
+
     def test_sessions_that_define_at_once_do_not_disturb_each_other(self):
         errors = []
 
