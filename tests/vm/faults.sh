@@ -34,11 +34,23 @@ moved_rows()
 	sed -n 's/.* \([0-9]*\) rows,.*/\1/p' "/tmp/rows.$1"
 }
 
+streams_ended()
+{
+	local stream
+	for stream in "${streams[@]}"; do
+		! kill -0 "$stream" 2>/dev/null || return 1
+	done
+}
+
 # As many rows as were sent.
 streams_end()
 {
 	local result=0 stream
 	kill "${streams[0]}" "${streams[2]}" "${streams[4]}"
+	if ! until_true 30 streams_ended; then
+		echo 'streams hang'
+		kill -USR1 "${streams[@]}"
+	fi
 	for stream in "${streams[@]}"; do
 		wait "$stream" || result=1
 	done

@@ -112,5 +112,6 @@ int main(int argc, char **argv)
 		if (status != REJECT_CONSUMER)
 			result = 1;
 	}
+	rdma_destroy_event_channel(stray.channel);
 	return result;
 }
