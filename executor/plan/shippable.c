@@ -52,6 +52,7 @@ static bool stable_function_unsafe(Oid funcid)
 {
 	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	bool unsafe;
+	bool input;
 
 	if (!HeapTupleIsValid(tuple))
 		return true;
@@ -59,7 +60,9 @@ static bool stable_function_unsafe(Oid funcid)
 
 	unsafe = funcid >= FirstNormalObjectId || proc->pronargs == 0 ||
 	         proc->proparallel != PROPARALLEL_SAFE || names_catalog_row(proc->prorettype);
-	for (int i = 0; i < proc->pronargs && !unsafe; i++)
+	/* Input functions are told the type; each server tells its own OID. */
+	input = proc->pronargs > 0 && proc->proargtypes.values[0] == CSTRINGOID;
+	for (int i = 0; i < proc->pronargs && !unsafe && !input; i++)
 		unsafe = names_catalog_row(proc->proargtypes.values[i]);
 	ReleaseSysCache(tuple);
 	return unsafe;

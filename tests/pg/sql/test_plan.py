@@ -108,6 +108,21 @@ class Plan(ClusterCase):
         self.assertEqual(plan.count("Limit"), 2)
         self.assertIn("Merge Key", plan)
 
+    def test_limits_of_any_size_are_taken(self):
+        for limit, count in (("9223372036854775807 offset 990", 10), ("null offset 990", 10),
+                             ("5 offset null", 5), ("0", 0), ("all", 1000)):
+            self.assertEqual(self.rows(f"select count(*) from (select a from t order by a"
+                                       f" limit {limit}) x"), [(count,)])
+        self.assertEqual(len(self.rows("select b from t order by b fetch first 3 rows with ties")),
+                         100)
+
+    def test_conversions_from_text_are_made_on_segments(self):
+        plan = self.explain("select ('2020-01-0' || (1 + b % 9))::date d, count(*) from t"
+                            " group by 1")
+        self.assertRegex(plan, r"(?s)Gather Motion.*Aggregate")
+        self.assertEqual(self.rows("select count(*) from t where (c || '')::regtype is null"
+                                   " and a < 0"), [(0,)])
+
     def test_windows_are_evaluated_where_their_partitions_are(self):
         plan = self.explain("select a, rank() over (partition by a order by b) from t")
         self.assertRegex(plan, r"(?s)Gather Motion.*WindowAgg")
