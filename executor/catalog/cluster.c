@@ -143,11 +143,10 @@ static Member *member_of_tuple(HeapTuple tuple, TupleDesc descriptor)
 			         errmsg("column \"%s\" of the configuration must not be null",
 			                SPI_fname(descriptor, i + 1))));
 		if (strpbrk(value, "\t\n") != NULL)
-			ereport(ERROR,
-			        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			         errmsg("column \"%s\" of the configuration must be of one line "
-			                "without tabs",
-			                SPI_fname(descriptor, i + 1))));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			                errmsg("column \"%s\" of the configuration "
+			                       "must be of one line without tabs",
+			                       SPI_fname(descriptor, i + 1))));
 		member->columns[i] = value;
 	}
 	return member;

@@ -71,9 +71,8 @@ void mpp_distribution_of_columns(Oid relid, MppPolicy policy, List *columns,
 		type = getBaseType(type);
 		if (!mpp_type_has_hash(type))
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-			                errmsg("type %s of column \"%s\" cannot be hashed, so it "
-			                       "cannot be "
-			                       "a distribution key",
+			                errmsg("type %s of column \"%s\" cannot be "
+			                       "hashed, so it cannot be a distribution key",
 			                       format_type_be(type), name)));
 		built.keys[i] = number;
 		built.types[i] = type;

@@ -138,8 +138,7 @@ void mpp_forbid_segment_writes(const PlannedStmt *statement)
 		         errmsg("this is segment %d of a cluster: a client may only read here",
 		                mpp_content),
 		         errhint("Connect to the coordinator. A superuser may repair a segment in "
-		                 "utility "
-		                 "mode: PGOPTIONS='-c sluice.session_role=utility'.")));
+		                 "utility mode: PGOPTIONS='-c sluice.session_role=utility'.")));
 	/* What a function of the statement does is stopped by PostgreSQL's own rules. */
 	XactReadOnly = true;
 }

@@ -109,9 +109,8 @@ static void check_key_type(Oid relid, const AlterTableCmd *command)
 	    keeps_hash(old_type, old_typmod, new_type, new_typmod))
 		return;
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-	                errmsg("the type of column \"%s\" cannot be changed so: table \"%s\" is "
-	                       "distributed "
-	                       "by it",
+	                errmsg("the type of column \"%s\" cannot be changed "
+	                       "so: table \"%s\" is distributed by it",
 	                       command->name, get_rel_name(relid)),
 	                errdetail("Rows could then belong to other segments."),
 	                errhint("Distribute the table otherwise first: ALTER TABLE ... SET "
@@ -143,8 +142,8 @@ static void object_access(ObjectAccessType access, Oid class_id, Oid object_id, 
 	    is_key(object_id, sub_id))
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		         errmsg("column \"%s\" cannot be dropped: table \"%s\" is distributed by "
-		                "it",
+		         errmsg("column \"%s\" cannot be dropped: "
+		                "table \"%s\" is distributed by it",
 		                get_attname(object_id, sub_id, false), get_rel_name(object_id)),
 		         errhint("Distribute the table otherwise first: ALTER TABLE ... SET "
 		                 "(distributed_by = ...).")));

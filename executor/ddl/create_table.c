@@ -60,10 +60,9 @@ void mpp_check_bound(const PartitionBoundSpec *bound)
 	if (bound != NULL && (is_evaluated((Node *)bound->listdatums, NULL) ||
 	                      is_evaluated((Node *)bound->lowerdatums, NULL) ||
 	                      is_evaluated((Node *)bound->upperdatums, NULL)))
-		ereport(ERROR,
-		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		         errmsg("a partition bound must be a constant: each node would evaluate it "
-		                "by itself")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		                errmsg("a partition bound must be a constant: "
+		                       "each node would evaluate it by itself")));
 }
 
 static void prepare_create(CreateStmt *statement, MppTableOption *ret_option)
@@ -160,8 +159,8 @@ static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_col
 	        (*ret_columns != NIL
 	                 ? errmsg("table has no distribution key: it is distributed by column %s",
 	                          mpp_column_list(*ret_columns))
-	                 : errmsg("table has no column that can be hashed: it is distributed "
-	                          "randomly"),
+	                 : errmsg("table has no column that can be "
+	                          "hashed: it is distributed randomly"),
 	         errhint("Choose the distribution by CREATE TABLE ... WITH (distributed_by = "
 	                 "'column, ...' | 'random' | 'replicated').")));
 }

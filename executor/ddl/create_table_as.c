@@ -80,8 +80,8 @@ static void append_column(StringInfo text, const TargetEntry *column)
 	if (type_is_collatable(type) && !OidIsValid(collation))
 		ereport(ERROR,
 		        (errcode(ERRCODE_INDETERMINATE_COLLATION),
-		         errmsg("no collation was derived for column \"%s\" with collatable type "
-		                "%s",
+		         errmsg("no collation was derived for column "
+		                "\"%s\" with collatable type %s",
 		                column->resname, format_type_be(type)),
 		         errhint("Use the COLLATE clause to set the collation explicitly.")));
 	if (OidIsValid(collation) && collation != get_typcollation(type))

@@ -95,8 +95,7 @@ static void check_exclusion(Relation index, Relation table, const MppDistributio
 		if (column == IndexRelationGetNumberOfKeyAttributes(index))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 			                errmsg("exclusion constraint \"%s\" of table \"%s\" must "
-			                       "compare the "
-			                       "distribution key (%s) by equality",
+			                       "compare the distribution key (%s) by equality",
 			                       RelationGetRelationName(index),
 			                       RelationGetRelationName(table),
 			                       mpp_column_list(mpp_key_names(
@@ -157,14 +156,13 @@ static void check_foreign_key(Oid relid, Oid referenced, int key_count,
 	    (to->policy == MPP_POLICY_REPLICATED ||
 	     are_colocated(from, to, key_count, from_columns, to_columns)))
 		return;
-	ereport(ERROR,
-	        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-	         errmsg("a foreign key from table \"%s\" to \"%s\" cannot be enforced",
-	                get_rel_name(relid), get_rel_name(referenced)),
-	         errdetail("A segment would not find the rows that its own rows refer to."),
-	         errhint("Distribute both tables by the columns of the foreign key, or replicate "
-	                 "\"%s\".",
-	                 get_rel_name(referenced))));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	                errmsg("a foreign key from table \"%s\" to \"%s\" cannot be enforced",
+	                       get_rel_name(relid), get_rel_name(referenced)),
+	                errdetail("A segment would not find the rows that its own rows refer to."),
+	                errhint("Distribute both tables by the columns of "
+	                        "the foreign key, or replicate \"%s\".",
+	                        get_rel_name(referenced))));
 }
 
 static void check_foreign_keys(Relation table)
