@@ -3,37 +3,70 @@
 #include "cluster/control.h"
 
 #include "cluster/agents.h"
+#include "cluster/mirrors.h"
 #include "cluster/options.h"
 #include "cluster/servers.h"
 
 #include <stdio.h>
 #include <string.h>
 
-int control_start(const struct cluster *cluster, struct progress *progress)
+#define MIRRORS_TIMEOUT_NS UINT64_C(30000000000)
+
+int control_start_primaries(const struct cluster *cluster, struct progress *progress)
 {
 	progress_step(progress, "starting %zu agents", cluster->host_count);
 	if (agents_start(cluster) < 0)
 		return -1;
-	progress_step(progress, "starting %zu segments", cluster->server_count - 1);
+	progress_step(progress, "starting %zu segments", servers_count(cluster, SERVERS_SEGMENTS));
 	if (servers_start(cluster, SERVERS_SEGMENTS) < 0)
 		return -1;
 	progress_step(progress, "starting the coordinator");
-	if (servers_start(cluster, CLUSTER_COORDINATOR) < 0)
+	if (servers_start(cluster, SERVERS_COORDINATOR) < 0)
 		return -1;
 	progress_end(progress, true);
 	return 0;
 }
 
+int control_start_mirrors(const struct cluster *cluster, struct progress *progress)
+{
+	size_t count = servers_count(cluster, SERVERS_MIRRORS);
+
+	if (count == 0)
+		return 0;
+	progress_step(progress, "starting %zu mirrors", count);
+	if (servers_start(cluster, SERVERS_MIRRORS) < 0)
+		return -1;
+	/* The cluster serves without them: what `sluice state` shows is enough. */
+	if (!mirrors_wait(cluster, MIRRORS_TIMEOUT_NS))
+		fputs("sluice: not all mirrors stream yet; see sluice state\n", stderr);
+	progress_end(progress, true);
+	return 0;
+}
+
+int control_start(const struct cluster *cluster, struct progress *progress)
+{
+	if (control_start_primaries(cluster, progress) < 0)
+		return -1;
+	return control_start_mirrors(cluster, progress);
+}
+
 int control_stop(const struct cluster *cluster, const char *mode, struct progress *progress)
 {
+	size_t mirrors = servers_count(cluster, SERVERS_MIRRORS);
 	int result = 0;
 
 	progress_step(progress, "stopping the coordinator");
-	if (servers_stop(cluster, CLUSTER_COORDINATOR, mode) < 0)
+	if (servers_stop(cluster, SERVERS_COORDINATOR, mode) < 0)
 		result = -1;
-	progress_step(progress, "stopping %zu segments", cluster->server_count - 1);
+	progress_step(progress, "stopping %zu segments", servers_count(cluster, SERVERS_SEGMENTS));
 	if (servers_stop(cluster, SERVERS_SEGMENTS, mode) < 0)
 		result = -1;
+	/* After their primaries, whose last checkpoint they shall have. */
+	if (mirrors > 0) {
+		progress_step(progress, "stopping %zu mirrors", mirrors);
+		if (servers_stop(cluster, SERVERS_MIRRORS, mode) < 0)
+			result = -1;
+	}
 	progress_step(progress, "stopping %zu agents", cluster->host_count);
 	if (agents_stop(cluster) < 0)
 		result = -1;

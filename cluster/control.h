@@ -14,10 +14,14 @@ int stop_main(int argc, char **argv);
 int restart_main(int argc, char **argv);
 int reload_main(int argc, char **argv);
 
-/* Agents, then segments, then the coordinator. 0, or -1 after a message. */
+/* Agents, segments, the coordinator, mirrors. 0, or -1 after a message. */
 int control_start(const struct cluster *cluster, struct progress *progress);
 
-/* The other way round. mode as pg_ctl's. */
+/* Its two parts: what serves; and what copies that, until it streams. */
+int control_start_primaries(const struct cluster *cluster, struct progress *progress);
+int control_start_mirrors(const struct cluster *cluster, struct progress *progress);
+
+/* Coordinator, segments, mirrors, agents. mode as pg_ctl's. */
 int control_stop(const struct cluster *cluster, const char *mode, struct progress *progress);
 
 #endif

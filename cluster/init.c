@@ -5,6 +5,7 @@
 
 #include "cluster/agents.h"
 #include "cluster/control.h"
+#include "cluster/mirrors.h"
 #include "cluster/plan.h"
 #include "cluster/progress.h"
 #include "cluster/servers.h"
@@ -43,6 +44,9 @@ static void init_usage(FILE *out)
 	      "                          who owns the servers there); may be repeated. Default:\n"
 	      "                          segments on this host\n"
 	      "  -a, --address ADDRESS   of this host, for the others\n"
+	      "      --standby           of the coordinator\n"
+	      "      --mirrors           one per segment, on the next host; they and the standby\n"
+	      "                          stream WAL over Sluice. Nothing fails over to them yet\n"
 	      "  -p, --port PORT         of the coordinator; segments and agents take the next\n"
 	      "                          ones; default 7000\n"
 	      "      --own-agents        an agent for each segment of this host, so that rows go\n"
@@ -59,7 +63,16 @@ static void init_usage(FILE *out)
 	      out);
 }
 
-enum { OPT_OWN_AGENTS = 256, OPT_PG_BIN, OPT_AGENT, OPT_SSH, OPT_ARENA, OPT_LOCALE };
+enum {
+	OPT_OWN_AGENTS = 256,
+	OPT_STANDBY,
+	OPT_MIRRORS,
+	OPT_PG_BIN,
+	OPT_AGENT,
+	OPT_SSH,
+	OPT_ARENA,
+	OPT_LOCALE
+};
 
 static int bad_value(const char *option, const char *value)
 {
@@ -103,6 +116,12 @@ static int init_option(int option, struct init_options *options, const char **ho
 	case OPT_OWN_AGENTS:
 		plan->own_agents = true;
 		return -1;
+	case OPT_STANDBY:
+		plan->standby = true;
+		return -1;
+	case OPT_MIRRORS:
+		plan->mirrors = true;
+		return -1;
 	case 'u':
 		plan->user = optarg;
 		return -1;
@@ -143,6 +162,8 @@ static int init_options_read(int argc, char **argv, struct init_options *options
 	        {"host", required_argument, NULL, 'H'},
 	        {"address", required_argument, NULL, 'a'},
 	        {"port", required_argument, NULL, 'p'},
+	        {"standby", no_argument, NULL, OPT_STANDBY},
+	        {"mirrors", no_argument, NULL, OPT_MIRRORS},
 	        {"own-agents", no_argument, NULL, OPT_OWN_AGENTS},
 	        {"user", required_argument, NULL, 'u'},
 	        {"pg-bin", required_argument, NULL, OPT_PG_BIN},
@@ -231,16 +252,18 @@ static int add_configuration(const struct cluster *cluster, PGconn *connection)
 	return 0;
 }
 
-/* template1 hands the extension to every database made later. */
-static int create_extension(const struct cluster *cluster, const struct cluster_server *server)
+/* template1 hands the extensions to every database made later. */
+static int create_extensions(const struct cluster *cluster, const struct cluster_server *server)
 {
 	static const char *const databases[] = {"template1", "postgres"};
+	static const char *const statements[] = {"create extension sluice",
+	                                         "create extension sluice_walstream"};
 
-	for (size_t i = 0; i < 2; i++) {
-		PGconn *connection = server_connect(cluster, server, databases[i]);
-		PGresult *created = connection ? server_query(connection, server,
-		                                              "create extension sluice", 0, NULL)
-		                               : NULL;
+	for (size_t i = 0; i < 4; i++) {
+		PGconn *connection = server_connect(cluster, server, databases[i / 2]);
+		PGresult *created =
+		        connection ? server_query(connection, server, statements[i % 2], 0, NULL)
+		                   : NULL;
 		bool done = created != NULL;
 
 		PQclear(created);
@@ -261,6 +284,19 @@ static int configure(const struct cluster *cluster)
 	return result;
 }
 
+static int init_mirrors(const struct cluster *cluster, struct progress *progress)
+{
+	size_t count = servers_count(cluster, SERVERS_MIRRORS);
+
+	if (count > 0) {
+		progress_step(progress, "cloning %zu mirrors", count);
+		if (mirrors_create(cluster) < 0)
+			return -1;
+	}
+	progress_end(progress, true);
+	return control_start_mirrors(cluster, progress);
+}
+
 static int init_steps(const struct init_options *options, const struct cluster *cluster,
                       struct progress *progress)
 {
@@ -268,19 +304,19 @@ static int init_steps(const struct init_options *options, const struct cluster *
 	if (cluster_save(cluster) < 0 || agents_write_files(cluster) < 0 ||
 	    (tls_is_used(cluster) && tls_create(cluster) < 0))
 		return -1;
-	progress_step(progress, "making %zu servers", cluster->server_count);
-	if (servers_create(cluster, options->locale) < 0)
+	progress_step(progress, "making %zu servers",
+	              cluster->server_count - servers_count(cluster, SERVERS_MIRRORS));
+	if (servers_create(cluster, options->locale) < 0 ||
+	    control_start_primaries(cluster, progress) < 0)
 		return -1;
-	if (control_start(cluster, progress) < 0)
-		return -1;
-	progress_step(progress, "creating the extension");
+	progress_step(progress, "creating the extensions");
 	for (size_t i = 0; i < cluster->server_count; i++)
-		if (create_extension(cluster, &cluster->servers[i]) < 0)
+		if (cluster->servers[i].role == 'p' &&
+		    create_extensions(cluster, &cluster->servers[i]) < 0)
 			return -1;
 	if (configure(cluster) < 0)
 		return -1;
-	progress_end(progress, true);
-	return 0;
+	return init_mirrors(cluster, progress);
 }
 
 static void print_result(const struct cluster *cluster, bool json)
@@ -291,12 +327,12 @@ static void print_result(const struct cluster *cluster, bool json)
 		printf("{\"directory\": \"%s\", \"host\": \"%s\", \"port\": %d, \"segments\": "
 		       "%zu}\n",
 		       cluster->directory, address, cluster->servers[0].port,
-		       cluster->server_count - 1);
+		       servers_count(cluster, SERVERS_SEGMENTS));
 	else
 		printf("The cluster runs: %zu segments. Connect with\n"
 		       "    sluice psql -d %s\n"
 		       "or  psql -h %s -p %d -U %s postgres\n",
-		       cluster->server_count - 1, cluster->directory, address,
+		       servers_count(cluster, SERVERS_SEGMENTS), cluster->directory, address,
 		       cluster->servers[0].port, cluster->user);
 	free(address);
 }

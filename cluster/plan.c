@@ -53,19 +53,21 @@ static void add_host(struct cluster *cluster, const char *name, const char *targ
 	cluster->host_count++;
 }
 
-static void add_server(struct cluster *cluster, int content, size_t host, int port)
+static void add_server(struct cluster *cluster, int content, char role, size_t host, int port)
 {
 	struct cluster_server *server = &cluster->servers[cluster->server_count++];
+	const char *kind = role == 'p' ? "segment" : "mirror";
 
 	*server = (struct cluster_server){
 	        .dbid = (int)cluster->server_count,
 	        .content = content,
-	        .role = 'p',
+	        .role = role,
 	        .host = (int)host,
 	        .port = port,
-	        .data_directory = content == CLUSTER_COORDINATOR
-	                                  ? cluster_path(cluster, "coordinator")
-	                                  : cluster_path(cluster, "segment%d", content),
+	        .data_directory = content != CLUSTER_COORDINATOR
+	                                  ? cluster_path(cluster, "%s%d", kind, content)
+	                                  : cluster_path(cluster, "%s",
+	                                                 role == 'p' ? "coordinator" : "standby"),
 	};
 }
 
@@ -87,6 +89,20 @@ static int add_remote_host(struct cluster *cluster, const char *text)
 	return 0;
 }
 
+/* Each on the host after its primary's, so that a host's loss is not both. */
+static void add_mirrors(const struct plan_options *options, struct cluster *cluster, int *port)
+{
+	size_t primaries = cluster->server_count;
+
+	for (size_t i = 0; i < primaries; i++) {
+		const struct cluster_server *primary = &cluster->servers[i];
+		size_t host = ((size_t)primary->host + 1) % cluster->host_count;
+
+		if (primary->content == CLUSTER_COORDINATOR ? options->standby : options->mirrors)
+			add_server(cluster, primary->content, 'm', host, (*port)++);
+	}
+}
+
 static int lay_out(const struct plan_options *options, struct cluster *cluster)
 {
 	char own_name[64] = "localhost";
@@ -97,7 +113,7 @@ static int lay_out(const struct plan_options *options, struct cluster *cluster)
 	int port = options->port;
 
 	cluster->hosts = calloc(agents, sizeof(*cluster->hosts));
-	cluster->servers = calloc((size_t)segment_count + 1, sizeof(*cluster->servers));
+	cluster->servers = calloc(2 * (size_t)segment_count + 2, sizeof(*cluster->servers));
 	if (!cluster->hosts || !cluster->servers)
 		return -1;
 	if (gethostname(own_name, sizeof(own_name) - 1) < 0)
@@ -109,7 +125,7 @@ static int lay_out(const struct plan_options *options, struct cluster *cluster)
 	for (size_t i = 0; i < options->host_count; i++)
 		if (add_remote_host(cluster, options->hosts[i]) < 0)
 			return -1;
-	add_server(cluster, CLUSTER_COORDINATOR, 0, port++);
+	add_server(cluster, CLUSTER_COORDINATOR, 'p', 0, port++);
 	for (int content = 0; content < segment_count; content++) {
 		size_t host = local ? 0 : 1 + (size_t)content % options->host_count;
 
@@ -120,8 +136,9 @@ static int lay_out(const struct plan_options *options, struct cluster *cluster)
 			add_host(cluster, name, "", cluster->hosts[0].address);
 			host = cluster->host_count - 1;
 		}
-		add_server(cluster, content, host, port++);
+		add_server(cluster, content, 'p', host, port++);
 	}
+	add_mirrors(options, cluster, &port);
 	for (size_t i = 0; i < cluster->host_count; i++)
 		cluster->hosts[i].agent_port = port++;
 	return 0;

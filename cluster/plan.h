@@ -16,6 +16,8 @@ struct plan_options {
 	const char *address; /* of this host for others; NULL: none given */
 	int segments_per_host;
 	int port;        /* of the coordinator; segments and agents have the next ones */
+	bool standby;    /* of the coordinator */
+	bool mirrors;    /* one per segment, on the next host */
 	bool own_agents; /* each segment of this host with an agent of its own */
 	const char *user;
 	const char *pg_bin;

@@ -3,7 +3,9 @@
 #include "cluster/server_files.h"
 
 #include "cluster/agents.h"
+#include "cluster/mirrors.h"
 #include "cluster/run.h"
+#include "cluster/servers.h"
 #include "cluster/tls.h"
 
 #include <arpa/inet.h>
@@ -47,6 +49,25 @@ static void put_addresses(FILE *out, const struct cluster *cluster,
 	        cluster->directory, host->name, cluster->directory, host->name, cluster->directory);
 }
 
+/* Where a standby or mirror gets its WAL. */
+static void put_upstream(FILE *out, const struct cluster *cluster,
+                         const struct cluster_server *mirror)
+{
+	const struct cluster_server *primary = mirror_primary(cluster, mirror);
+	const char *host = cluster_host_of(cluster, mirror)->name;
+	char *address = server_address(cluster, primary), *name = mirror_name(mirror);
+
+	fprintf(out, "primary_conninfo = 'host=%s port=%d user=%s application_name=%s", address,
+	        primary->port, cluster->user, name);
+	if (tls_is_used(cluster))
+		fprintf(out,
+		        " sslcert=%s/tls/%s.crt sslkey=%s/tls/%s.key sslrootcert=%s/tls/ca.crt",
+		        cluster->directory, host, cluster->directory, host, cluster->directory);
+	fprintf(out, "'\nprimary_slot_name = '%s'\n", name);
+	free(name);
+	free(address);
+}
+
 static char *settings_text(const struct cluster *cluster, const struct cluster_server *server)
 {
 	bool is_coordinator = server->content == CLUSTER_COORDINATOR;
@@ -59,7 +80,12 @@ static char *settings_text(const struct cluster *cluster, const struct cluster_s
 	      out);
 	put_addresses(out, cluster, server);
 	fprintf(out,
-	        "shared_preload_libraries = 'sluice'\n"
+	        "shared_preload_libraries = 'sluice, sluice_walstream'\n"
+	        "dynamic_library_path = '$libdir/sluice:$libdir'\n"
+	        "sluice.walstream_socket = '%s'\n"
+	        "sluice.walstream_cluster_id = '%" PRIu64 "'\n",
+	        socket, cluster->id);
+	fprintf(out,
 	        "sluice.role = '%s'\n"
 	        "sluice.content = %d\n"
 	        "sluice.cluster_id = '%" PRIu64 "'\n"
@@ -74,6 +100,8 @@ static char *settings_text(const struct cluster *cluster, const struct cluster_s
 	        "max_parallel_workers = %d\n",
 	        is_coordinator ? SESSIONS_MAX : SESSIONS_MAX + 20, SESSIONS_MAX + 20,
 	        is_coordinator ? 16 : 2 * SESSIONS_MAX, is_coordinator ? 8 : 2 * SESSIONS_MAX - 8);
+	if (server->role == 'm')
+		put_upstream(out, cluster, server);
 	fputs("logging_collector = on\n"
 	      "log_directory = 'log'\n"
 	      "log_line_prefix = '%m [%p] %q%u@%d '\n",
@@ -132,8 +160,11 @@ int server_files_write(const struct cluster *cluster, const struct cluster_serve
 	int result = 0;
 
 	if (run_write_file(cluster, host, settings_path, "600", settings) < 0 ||
-	    run_write_file(cluster, host, access_path, "600", access) < 0 ||
-	    run_script(cluster, host, "editing postgresql.conf", include_script, words, NULL) != 0)
+	    run_write_file(cluster, host, access_path, "600", access) < 0)
+		result = -1;
+	/* A mirror's postgresql.conf came with the clone. */
+	else if (server->role == 'p' && run_script(cluster, host, "editing postgresql.conf",
+	                                           include_script, words, NULL) != 0)
 		result = -1;
 	free(access);
 	free(settings);

@@ -31,16 +31,35 @@ static void words_free(char **words)
 	free(words);
 }
 
-static bool is_wanted(const struct cluster_server *server, int content)
+#define ALL_SERVERS (-1)
+
+static bool is_in_group(const struct cluster_server *server, int group)
 {
-	if (content == SERVERS_SEGMENTS)
-		return server->content != CLUSTER_COORDINATOR;
-	return server->content == content;
+	bool is_coordinator = server->content == CLUSTER_COORDINATOR;
+
+	switch (group) {
+	case SERVERS_COORDINATOR:
+		return server->role == 'p' && is_coordinator;
+	case SERVERS_SEGMENTS:
+		return server->role == 'p' && !is_coordinator;
+	case SERVERS_MIRRORS:
+		return server->role == 'm';
+	default:
+		return true;
+	}
 }
 
-static int for_all(const struct cluster *cluster,
-                   bool (*wanted)(const struct cluster_server *, int), int content,
-                   const char *what, server_command command, const char *argument)
+size_t servers_count(const struct cluster *cluster, enum servers_group group)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < cluster->server_count; i++)
+		count += is_in_group(&cluster->servers[i], (int)group);
+	return count;
+}
+
+static int for_all(const struct cluster *cluster, int group, const char *what,
+                   server_command command, const char *argument)
 {
 	struct run_job *jobs = calloc(cluster->server_count, sizeof(*jobs));
 	size_t started = 0;
@@ -50,7 +69,7 @@ static int for_all(const struct cluster *cluster,
 		const struct cluster_server *server = &cluster->servers[i];
 		char **words, *step;
 
-		if (wanted && !wanted(server, content))
+		if (!is_in_group(server, group))
 			continue;
 		words = command(cluster, server, argument);
 		step = cluster_text("%s %s", what, cluster_server_name(server));
@@ -114,17 +133,13 @@ static char **initdb_command(const struct cluster *cluster, const struct cluster
 	return command;
 }
 
-static bool is_primary(const struct cluster_server *server, int content)
-{
-	return server->role == 'p';
-}
-
 int servers_create(const struct cluster *cluster, const char *locale)
 {
-	if (for_all(cluster, is_primary, 0, "initdb of", initdb_command, locale) < 0)
+	if (for_all(cluster, SERVERS_COORDINATOR, "initdb of", initdb_command, locale) < 0 ||
+	    for_all(cluster, SERVERS_SEGMENTS, "initdb of", initdb_command, locale) < 0)
 		return -1;
 	for (size_t i = 0; i < cluster->server_count; i++)
-		if (is_primary(&cluster->servers[i], 0) &&
+		if (cluster->servers[i].role == 'p' &&
 		    server_files_write(cluster, &cluster->servers[i]) < 0)
 			return -1;
 	return 0;
@@ -184,22 +199,34 @@ static char **reload_command(const struct cluster *cluster, const struct cluster
 	return program_words(cluster, "pg_ctl", words);
 }
 
-int servers_start(const struct cluster *cluster, int content)
+int servers_start(const struct cluster *cluster, enum servers_group group)
 {
-	return for_all(cluster, is_wanted, content, "starting", start_command, NULL);
+	return for_all(cluster, (int)group, "starting", start_command, NULL);
 }
 
-int servers_stop(const struct cluster *cluster, int content, const char *mode)
+int servers_stop(const struct cluster *cluster, enum servers_group group, const char *mode)
 {
-	return for_all(cluster, is_wanted, content, "stopping", stop_command, mode);
+	return for_all(cluster, (int)group, "stopping", stop_command, mode);
 }
 
 int servers_reload(const struct cluster *cluster)
 {
-	return for_all(cluster, NULL, 0, "reloading", reload_command, NULL);
+	return for_all(cluster, ALL_SERVERS, "reloading", reload_command, NULL);
 }
 
 /* ---- SQL ---- */
+
+PGPing server_ping(const struct cluster *cluster, const struct cluster_server *server)
+{
+	char *address = server_address(cluster, server), *port = cluster_text("%d", server->port);
+	const char *const keywords[] = {"host", "port", "connect_timeout", NULL};
+	const char *const values[] = {address, port, "5", NULL};
+	PGPing ping = PQpingParams(keywords, values, 0);
+
+	free(port);
+	free(address);
+	return ping;
+}
 
 PGconn *server_connect(const struct cluster *cluster, const struct cluster_server *server,
                        const char *database)

@@ -10,22 +10,31 @@
 
 #include <libpq-fe.h>
 
-/* initdb and the configuration, for all in parallel. All calls: 0, or -1 after a
- * message. */
+/* initdb and the configuration of all primaries, in parallel. All calls: 0, or -1
+ * after a message. */
 int servers_create(const struct cluster *cluster, const char *locale);
 
-/* Start those of the given content that do not run, in parallel; content
- * SERVERS_SEGMENTS means every segment. Returns when they take connections. */
-#define SERVERS_SEGMENTS (-2)
-int servers_start(const struct cluster *cluster, int content);
+enum servers_group {
+	SERVERS_COORDINATOR,
+	SERVERS_SEGMENTS, /* primaries */
+	SERVERS_MIRRORS,  /* and the standby */
+};
+size_t servers_count(const struct cluster *cluster, enum servers_group group);
+
+/* Start those of the group that do not run, in parallel. Returns when they take
+ * connections. */
+int servers_start(const struct cluster *cluster, enum servers_group group);
 
 /* mode: smart, fast or immediate, as pg_ctl's. Those that do not run are left. */
-int servers_stop(const struct cluster *cluster, int content, const char *mode);
+int servers_stop(const struct cluster *cluster, enum servers_group group, const char *mode);
 
 int servers_reload(const struct cluster *cluster);
 
 /* Where its clients find it: directory of the Unix socket, or address. Owned. */
 char *server_address(const struct cluster *cluster, const struct cluster_server *server);
+
+/* Whether it takes connections. */
+PGPing server_ping(const struct cluster *cluster, const struct cluster_server *server);
 
 /* A connection of the superuser in utility mode; NULL after a message. */
 PGconn *server_connect(const struct cluster *cluster, const struct cluster_server *server,

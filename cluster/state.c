@@ -3,13 +3,13 @@
 #include "cluster/state.h"
 
 #include "cluster/agents.h"
+#include "cluster/mirrors.h"
 #include "cluster/options.h"
 #include "cluster/servers.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const char usage[] =
         "usage: sluice state [options]\n"
@@ -19,15 +19,8 @@ static const char usage[] =
         "\n"
         "  -e, --errors         only what does not serve\n" CLUSTER_OPTIONS_HELP;
 
-static const char *server_status(const struct cluster *cluster, const struct cluster_server *server)
+static const char *status_text(PGPing ping)
 {
-	char *address = server_address(cluster, server), *port = cluster_text("%d", server->port);
-	const char *const keywords[] = {"host", "port", "connect_timeout", NULL};
-	const char *const values[] = {address, port, "5", NULL};
-	PGPing ping = PQpingParams(keywords, values, 0);
-
-	free(port);
-	free(address);
 	switch (ping) {
 	case PQPING_OK:
 		return "up";
@@ -61,26 +54,47 @@ static void report_agent(struct report *report, const struct cluster *cluster,
 		printf("%-14s %-18s %6s  %-6s pid %d\n", "agent", host->name, "", status, pid);
 }
 
+/* "streams over shm, async, 0 bytes behind". Returned owned; NULL: a primary. */
+static char *mirror_text(const struct cluster *cluster, const struct cluster_server *server,
+                         bool *ret_streams)
+{
+	struct mirror_status status;
+
+	*ret_streams = true;
+	if (server->role == 'p')
+		return NULL;
+	*ret_streams = mirror_look(cluster, server, &status) == 0 && status.streams;
+	if (!*ret_streams)
+		return cluster_text("does not stream");
+	return cluster_text("streams over %s, %s, %lld bytes behind", status.driver,
+	                    status.sync_state, status.lag_bytes);
+}
+
 static void report_server(struct report *report, const struct cluster *cluster,
                           const struct cluster_server *server)
 {
 	const struct cluster_host *host = cluster_host_of(cluster, server);
-	const char *status = server_status(cluster, server);
-	bool is_up = strcmp(status, "up") == 0;
+	PGPing ping = server_ping(cluster, server);
+	const char *status = status_text(ping);
+	bool streams, is_up = ping == PQPING_OK;
+	char *mirror = mirror_text(cluster, server, &streams);
 
-	report->all_up &= is_up;
-	if (is_up && report->errors_only)
+	report->all_up &= is_up && streams;
+	if (is_up && streams && report->errors_only) {
+		free(mirror);
 		return;
+	}
 	if (report->servers)
-		json_array_append_new(report->servers,
-		                      json_pack("{s:i, s:i, s:s#, s:s, s:i, s:s, s:s}", "dbid",
-		                                server->dbid, "content", server->content, "role",
-		                                &server->role, 1, "host", host->name, "port",
-		                                server->port, "data_directory",
-		                                server->data_directory, "status", status));
+		json_array_append_new(
+		        report->servers,
+		        json_pack("{s:i, s:i, s:s#, s:s, s:i, s:s, s:s, s:s?}", "dbid",
+		                  server->dbid, "content", server->content, "role", &server->role,
+		                  1, "host", host->name, "port", server->port, "data_directory",
+		                  server->data_directory, "status", status, "replication", mirror));
 	else
 		printf("%-14s %-18s %6d  %-6s %s\n", cluster_server_name(server), host->name,
-		       server->port, status, server->data_directory);
+		       server->port, status, mirror ? mirror : server->data_directory);
+	free(mirror);
 }
 
 int state_main(int argc, char **argv)

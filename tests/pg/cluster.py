@@ -30,21 +30,23 @@ def free_port_range(count):
 class Cluster:
     """own_agents: an agent per segment, so that rows between them go through a driver.
     hosts: "TARGET=ADDRESS" of other hosts, reached by the command ssh; else all is on this
-    one. prefix: of the `sluice` command, such as `ip netns exec`."""
+    one. prefix: of the `sluice` command, such as `ip netns exec`. mirrors: of all
+    segments, and a standby."""
 
     def __init__(self, tree, segments=2, name="cluster", own_agents=False, hosts=(), address=None,
-                 ssh=None, prefix=(), settings=None):
+                 ssh=None, prefix=(), mirrors=False, settings=None):
         self.tree = tree
         self.workspace = tree.workspace
         self.segments = segments * max(1, len(hosts))
         self.directory = self.workspace.path(name)
         self.command = [*prefix, os.path.join(tree.build, "cluster", "sluice")]
         arguments = ["init", "--directory", self.directory, "--segments", segments,
-                     "--port", free_port_range(2 * self.segments + 2), "--pg-bin", tree.bin,
+                     "--port", free_port_range(3 * self.segments + 3), "--pg-bin", tree.bin,
                      "--agent", self.workspace.program(
                          os.path.join(tree.build, "transport", "agent", "sluiced")),
                      "--arena-size", "192M"]
         arguments += ["--own-agents"] if own_agents else []
+        arguments += ["--standby", "--mirrors"] if mirrors else []
         arguments += ["--address", address] if address else []
         arguments += ["--ssh", ssh] if ssh else []
         for host in hosts:
