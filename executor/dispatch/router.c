@@ -28,6 +28,8 @@
 #include "executor/dispatch/router_exec.h"
 #include "executor/dispatch/router_keys.h"
 
+bool router_enabled = true;
+
 typedef struct Texts {
 	List *params; /* expressions of $1 ... */
 	List *keys;   /* values of the distribution key */
@@ -403,7 +405,7 @@ static bool has_readable_results(const Query *query)
 PlannedStmt *mpp_router_plan(const Query *query, const char *query_string, int cursor_options,
                              ParamListInfo params)
 {
-	if (!has_readable_results(query))
+	if (!router_enabled || !has_readable_results(query))
 		return NULL;
 	if (query->commandType == CMD_SELECT)
 		return query->rtable == NIL ? NULL : route_select(query);

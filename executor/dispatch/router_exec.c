@@ -14,7 +14,7 @@
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
-#include <utils/builtins.h>
+#include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/tuplestore.h>
@@ -440,5 +440,8 @@ const CustomScanMethods router_scan_methods = {
 
 void router_exec_init(void)
 {
+	DefineCustomBoolVariable("sluice.enable_router",
+	                         "Send statements that live on one segment there as SQL.", NULL,
+	                         &router_enabled, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	RegisterCustomScanMethods(&router_scan_methods);
 }

@@ -13,6 +13,8 @@
 
 extern const CustomScanMethods router_scan_methods;
 
+extern bool router_enabled; /* GUC sluice.enable_router */
+
 extern void router_exec_init(void);
 
 /* custom_private of the node. custom_exprs are the parameters of sql, then the values

@@ -145,8 +145,9 @@ static void prepare_keys(Load *load)
 
 		load->keys[i] = distribution->keys[i];
 		load->key_fields[i] = -1;
-		foreach(cell, load->copy->attnumlist) if (lfirst_int(cell) == load->keys[i])
-		        load->key_fields[i] = foreach_current_index(cell);
+		foreach (cell, load->copy->attnumlist)
+			if (lfirst_int(cell) == load->keys[i])
+				load->key_fields[i] = foreach_current_index(cell);
 	}
 	mpp_hash_init(&load->hash, load->key_count, distribution->types, distribution->collations);
 }
@@ -179,8 +180,9 @@ static Load *load_make(ParseState *pstate, const CopyStmt *statement, Relation r
 		ListCell *cell;
 
 		load->row.send = palloc0(natts * sizeof(FmgrInfo));
-		foreach(cell, attnums) prepare_output(load, lfirst_int(cell),
-		                                      &load->row.send[lfirst_int(cell) - 1]);
+		foreach (cell, attnums)
+			prepare_output(load, lfirst_int(cell),
+			               &load->row.send[lfirst_int(cell) - 1]);
 	}
 	load->segment_count = mpp_segment_count();
 	load->buffers = palloc(load->segment_count * sizeof(StringInfo));
@@ -198,8 +200,7 @@ static List *stream_columns(const Load *load)
 	List *columns = list_copy(load->copy->attnumlist);
 	ListCell *cell;
 
-	foreach(cell, load->row.defaults)
-	{
+	foreach (cell, load->row.defaults) {
 		const LoadDefault *column = lfirst(cell);
 
 		if (column->is_sent)
@@ -259,8 +260,7 @@ static bool read_fields(Load *load)
 	for (int i = 0; i < load->key_count; i++)
 		if (load->key_fields[i] >= 0)
 			parse_key(load, load->key_fields[i], fields[load->key_fields[i]]);
-	foreach(cell, load->row.defaults)
-	{
+	foreach (cell, load->row.defaults) {
 		const LoadDefault *column = lfirst(cell);
 
 		load->values[column->attnum - 1] = ExecEvalExpr(column->expression, load->context,

@@ -88,8 +88,7 @@ static void append_line(StringInfo out, LoadRow *row)
 		length -= backslashes % 2;
 	}
 	appendBinaryStringInfo(out, line->data, length);
-	foreach(cell, row->defaults)
-	{
+	foreach (cell, row->defaults) {
 		LoadDefault *column = lfirst(cell);
 
 		if (column->is_sent)
@@ -119,15 +118,13 @@ static void append_binary(StringInfo out, LoadRow *row)
 	ListCell *cell;
 
 	pq_sendint16(out, 0);
-	foreach(cell, row->copy->attnumlist)
-	{
+	foreach (cell, row->copy->attnumlist) {
 		int i = lfirst_int(cell) - 1;
 
 		append_datum(out, &row->send[i], row->values[i], row->nulls[i]);
 		count++;
 	}
-	foreach(cell, row->defaults)
-	{
+	foreach (cell, row->defaults) {
 		LoadDefault *column = lfirst(cell);
 		int i = column->attnum - 1;
 

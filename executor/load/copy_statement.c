@@ -28,8 +28,7 @@ static void append_columns(StringInfo sql, Relation relation, const List *attnum
 	const char *separator = "(";
 	ListCell *cell;
 
-	foreach(cell, attnums)
-	{
+	foreach (cell, attnums) {
 		Form_pg_attribute attribute =
 		        TupleDescAttr(RelationGetDescr(relation), lfirst_int(cell) - 1);
 
@@ -49,8 +48,7 @@ static void append_names(StringInfo sql, const char *option, const List *names)
 	if (names == NIL)
 		return;
 	appendStringInfo(sql, ", %s ", option);
-	foreach(cell, names)
-	{
+	foreach (cell, names) {
 		appendStringInfo(sql, "%s%s", separator, quote_identifier(strVal(lfirst(cell))));
 		separator = ", ";
 	}
@@ -143,8 +141,7 @@ List *load_copy_check(ParseState *pstate, const CopyStmt *statement, Relation re
 
 	check_file(statement);
 	entry->requiredPerms = statement->is_from ? ACL_INSERT : ACL_SELECT;
-	foreach(cell, attnums)
-	{
+	foreach (cell, attnums) {
 		int column = lfirst_int(cell) - FirstLowInvalidHeapAttributeNumber;
 		Bitmapset **columns =
 		        statement->is_from ? &entry->insertedCols : &entry->selectedCols;

@@ -159,8 +159,7 @@ static void put_header(const Output *output, Relation relation, const List *attn
 	ListCell *cell;
 
 	initStringInfo(&line);
-	foreach(cell, attnums)
-	{
+	foreach (cell, attnums) {
 		Form_pg_attribute attribute =
 		        TupleDescAttr(RelationGetDescr(relation), lfirst_int(cell) - 1);
 
