@@ -198,6 +198,12 @@ static bool recheck(ScanState *ss, TupleTableSlot *slot)
 
 static TupleTableSlot *execute(CustomScanState *node)
 {
+	/* What ExecScan() would do for nothing, once for each row. */
+	if (likely(!node->ss.ps.qual && !node->ss.ps.ps_ProjInfo &&
+	           !((MppMotionState *)node)->codec)) {
+		CHECK_FOR_INTERRUPTS();
+		return next(&node->ss);
+	}
 	return ExecScan(&node->ss, next, recheck);
 }
 

@@ -38,7 +38,19 @@ struct MppSender {
 	bool has_varlena;   /* a column is of variable length */
 	Datum *values;      /* [natts] with values fetched from out of line */
 	MemoryContext row_memory;
+	struct FixedLayout *fixed; /* of rows of columns by value alone; else NULL */
 };
+
+/* Where the columns of a row without NULLs are, when that is the same in each. */
+typedef struct FixedLayout {
+	Size size;
+	char header[SizeofMinimalTupleHeader]; /* at its beginning */
+	int natts;
+	struct {
+		uint16 at;
+		uint16 length;
+	} columns[FLEXIBLE_ARRAY_MEMBER];
+} FixedLayout;
 
 /* ---- whom to send to ------------------------------------------------------- */
 
@@ -183,7 +195,12 @@ static Datum *flat_values(MppSender *sender, TupleTableSlot *slot)
 
 static bool any_null(const bool *nulls, int count)
 {
-	return memchr(nulls, true, (size_t)count) != NULL;
+	bool any = false;
+	int i;
+
+	for (i = 0; i < count; i++)
+		any |= nulls[i];
+	return any;
 }
 
 /* As heap_form_minimal_tuple(), but where the row travels. */
@@ -209,11 +226,59 @@ static void send_formed(MppSender *sender, uint32 destination, TupleDesc type, D
 	slu_motion_append(sender->channels, destination, header + data_size);
 }
 
+static FixedLayout *make_fixed(TupleDesc type)
+{
+	Size header = MAXALIGN(SizeofMinimalTupleHeader), size = header;
+	MinimalTupleData tuple = {0};
+	FixedLayout *fixed = palloc0(offsetof(FixedLayout, columns) +
+	                             sizeof(fixed->columns[0]) * (Size)Max(type->natts, 1));
+	int i;
+
+	for (i = 0; i < type->natts; i++) {
+		Form_pg_attribute column = TupleDescAttr(type, i);
+
+		if (!column->attbyval) {
+			pfree(fixed);
+			return NULL;
+		}
+		size = att_align_nominal(size, column->attalign);
+		fixed->columns[i].at = (uint16)size;
+		fixed->columns[i].length = (uint16)column->attlen;
+		size += (Size)column->attlen;
+	}
+	fixed->size = size;
+	fixed->natts = type->natts;
+	HeapTupleHeaderSetNatts(&tuple, type->natts);
+	tuple.t_hoff = (uint8)(header + MINIMAL_TUPLE_OFFSET);
+	memcpy(fixed->header, &tuple, SizeofMinimalTupleHeader);
+	return fixed;
+}
+
+/* Rows of numbers, as most that are moved by the million. */
+static void send_fixed(MppSender *sender, uint32 destination, const TupleTableSlot *slot)
+{
+	const FixedLayout *fixed = sender->fixed;
+	void *row;
+	int i;
+
+	if (!reserve(sender, destination, fixed->size, &row))
+		return;
+	memcpy(row, fixed->header, SizeofMinimalTupleHeader);
+	for (i = 0; i < fixed->natts; i++)
+		store_att_byval((char *)row + fixed->columns[i].at, slot->tts_values[i],
+		                fixed->columns[i].length);
+	slu_motion_append(sender->channels, destination, fixed->size);
+}
+
 static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *slot)
 {
 	Datum *values;
 
 	slot_getallattrs(slot);
+	if (sender->fixed && !any_null(slot->tts_isnull, slot->tts_tupleDescriptor->natts)) {
+		send_fixed(sender, destination, slot);
+		return;
+	}
 	values = sender->has_varlena ? flat_values(sender, slot) : slot->tts_values;
 	send_formed(sender, destination, slot->tts_tupleDescriptor, values, slot->tts_isnull);
 	if (values != slot->tts_values)
@@ -289,6 +354,7 @@ static void startup(DestReceiver *self, int operation, TupleDesc type)
 	int i;
 
 	sender->codec = mpp_row_codec_create(type);
+	sender->fixed = make_fixed(type);
 	MemoryContextSwitchTo(old);
 	sender->values =
 	        MemoryContextAlloc(sender->run->memory, sizeof(Datum) * (Size)Max(type->natts, 1));
