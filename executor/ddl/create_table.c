@@ -158,7 +158,7 @@ static void choose_default(Relation table, MppPolicy *ret_policy, List **ret_col
 	ereport(NOTICE,
 	        (*ret_columns != NIL
 	                 ? errmsg("table has no distribution key: it is distributed by column %s",
-	                          mpp_column_list(*ret_columns))
+	                          mpp_label_columns(*ret_columns))
 	                 : errmsg("table has no column that can be "
 	                          "hashed: it is distributed randomly"),
 	         errhint("Choose the distribution by CREATE TABLE ... WITH (distributed_by = "

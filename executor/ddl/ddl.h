@@ -117,9 +117,8 @@ extern void mpp_check_unique_keys(Oid relid, const MppDistribution *distribution
 /* The same after it was distributed anew: foreign keys of other tables, too. */
 extern void mpp_check_new_distribution(Oid relid);
 
-/* Names of the distribution key: List of String; and such a list as a text. */
+/* Names of the distribution key: List of String. */
 extern List *mpp_key_names(Oid relid, const MppDistribution *distribution);
-extern char *mpp_column_list(const List *columns);
 
 extern List *mpp_parents(Oid relid);
 

@@ -13,12 +13,12 @@
 #include <catalog/pg_constraint.h>
 #include <catalog/pg_index.h>
 #include <catalog/pg_inherits.h>
-#include <lib/stringinfo.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 
+#include "executor/catalog/label.h"
 #include "executor/ddl/ddl.h"
 
 List *mpp_key_names(Oid relid, const MppDistribution *distribution)
@@ -29,18 +29,6 @@ List *mpp_key_names(Oid relid, const MppDistribution *distribution)
 		columns = lappend(columns,
 		                  makeString(get_attname(relid, distribution->keys[i], false)));
 	return columns;
-}
-
-char *mpp_column_list(const List *columns)
-{
-	StringInfoData text;
-	ListCell *cell;
-
-	initStringInfo(&text);
-	foreach (cell, columns)
-		appendStringInfo(&text, "%s\"%s\"", cell == list_head(columns) ? "" : ", ",
-		                 strVal(lfirst(cell)));
-	return text.data;
 }
 
 /* ---- unique keys ---- */
@@ -72,7 +60,7 @@ static void check_unique_index(Relation index, Relation table, const MppDistribu
 	        (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 	         errmsg("unique key \"%s\" of table \"%s\" must contain the distribution key (%s)",
 	                RelationGetRelationName(index), RelationGetRelationName(table),
-	                mpp_column_list(mpp_key_names(RelationGetRelid(table), distribution))),
+	                mpp_label_columns(mpp_key_names(RelationGetRelid(table), distribution))),
 	         errdetail("Equal rows could otherwise be on different segments.")));
 }
 
@@ -98,7 +86,7 @@ static void check_exclusion(Relation index, Relation table, const MppDistributio
 			                       "compare the distribution key (%s) by equality",
 			                       RelationGetRelationName(index),
 			                       RelationGetRelationName(table),
-			                       mpp_column_list(mpp_key_names(
+			                       mpp_label_columns(mpp_key_names(
 			                               RelationGetRelid(table), distribution)))));
 	}
 }
