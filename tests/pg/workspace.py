@@ -107,7 +107,7 @@ class _Janitor:
             processes = [process for process in processes
                          if not select.select([process], [], [],
                                               max(0, deadline - time.monotonic()))[0]]
-        for command in commands:
+        for command in reversed(commands):  # what came later may need what came before
             subprocess.run(command, shell=True, check=False, stdin=subprocess.DEVNULL,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.rmtree(directory, ignore_errors=True)
@@ -215,7 +215,7 @@ class Workspace:
         return done
 
     def at_end(self, command):
-        """A shell command to run when everything has ended."""
+        """A shell command to run when everything has ended; the last one given first."""
         self._janitor.tell("command " + command)
 
     def add_log(self, name, path):
