@@ -122,6 +122,9 @@ class Workspace:
             self.user = pwd.getpwnam(USER) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         except KeyError as error:
             raise Skip(f"there is no user {USER} to run servers as") from error
+        # A shell's background job ignores it, and so would all that is started here.
+        if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         base = base or os.environ.get("TMPDIR", "/tmp")
         # Sockets lie in it: their paths have at most 107 bytes.
         self.directory = tempfile.mkdtemp(prefix="sluice-pg-", dir=base if len(base) < 40 else "/tmp")
