@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "drivers/verbs/limits.h"
 #include "drivers/verbs/verbs.h"
 
 static int __attribute__((format(printf, 3, 4)))
@@ -38,60 +39,37 @@ static int fd_watch(struct verbs_rail *rail, int fd)
 	return 0;
 }
 
-static uint32_t at_most(uint32_t value, int64_t limit)
-{
-	return limit < value ? (uint32_t)(limit < 0 ? 0 : limit) : value;
-}
-
-static uint32_t session_receives(const struct slu_driver *driver)
-{
-	return driver->window + VERBS_CREDIT_SLOTS;
-}
-
 /* As many sessions as the device has queue pairs, receives and completions for. */
 static int limits_query(struct verbs_rail *rail, char *error)
 {
-	const struct slu_driver_host *host = rail->driver->host;
-	int receives = (int)session_receives(rail->driver);
+	const struct slu_driver *driver = rail->driver;
+	const struct verbs_wants wants = {.window = driver->window,
+	                                  .sessions_max = driver->sessions_max,
+	                                  .message_bytes = driver->host->message_bytes_max,
+	                                  .arena_bytes = driver->host->arena_bytes};
+	char words[SLU_DRIVER_ERROR_MAX];
 	struct ibv_device_attr device;
 	struct ibv_port_attr port;
+	int r;
 
 	if (ibv_query_device(rail->verbs, &device) != 0 ||
 	    ibv_query_port(rail->verbs, (uint8_t)rail->port, &port) != 0)
 		return open_error(error, -EIO, "%s port %u does not tell its limits", rail->device,
 		                  rail->port);
-	if (port.max_msg_sz < host->message_bytes_max)
-		return open_error(error, -EMSGSIZE, "%s port %u takes messages of %u bytes, not %u",
-		                  rail->device, rail->port, port.max_msg_sz,
-		                  host->message_bytes_max);
-	if (device.max_mr_size < host->arena_bytes)
-		return open_error(error, -ENOMEM, "%s registers at most %llu bytes", rail->device,
-		                  (unsigned long long)device.max_mr_size);
-	rail->sessions_max = at_most(rail->driver->sessions_max, device.max_qp);
-	rail->sessions_max =
-	        at_most(rail->sessions_max, (device.max_srq_wr - (int)VERBS_SPARES_MAX) / receives);
-	rail->sessions_max = at_most(rail->sessions_max, device.max_cqe / (4 * receives));
-	if (rail->sessions_max == 0 || device.max_qp_wr < 2 * receives)
-		return open_error(
-		        error, -ENODEV,
-		        "%s is too small for a window of %u: %d receives, %d completions, "
-		        "%d sends",
-		        rail->device, rail->driver->window, device.max_srq_wr, device.max_cqe,
-		        device.max_qp_wr);
-	return 0;
+	r = verbs_limits_fit(&wants, &device, &port, &rail->sessions_max, words);
+	return r < 0 ? open_error(error, r, "%s port %u %s", rail->device, rail->port, words) : 0;
 }
 
 /* Once: they outlive a device that is removed, with what waits to be told. */
 static int slots_create(struct verbs_rail *rail)
 {
-	uint32_t count = rail->sessions_max * session_receives(rail->driver) + VERBS_SPARES_MAX;
+	uint32_t window = rail->driver->window;
+	uint32_t count = verbs_limits_receives(window, rail->sessions_max);
 
 	if (rail->slots) {
 		/* Another device, with smaller limits, may have come. */
-		uint32_t fit =
-		        (rail->slot_count - VERBS_SPARES_MAX) / session_receives(rail->driver);
-
-		rail->sessions_max = at_most(rail->sessions_max, fit);
+		while (verbs_limits_receives(window, rail->sessions_max) > rail->slot_count)
+			rail->sessions_max--;
 		return 0;
 	}
 	rail->slots = calloc(count, sizeof *rail->slots);
@@ -106,8 +84,7 @@ static int slots_create(struct verbs_rail *rail)
 int verbs_device_srq(struct verbs_rail *rail)
 {
 	struct ibv_srq_init_attr attr = {
-	        .attr = {.max_wr = rail->sessions_max * session_receives(rail->driver) +
-	                           VERBS_SPARES_MAX,
+	        .attr = {.max_wr = verbs_limits_receives(rail->driver->window, rail->sessions_max),
 	                 .max_sge = 1}};
 
 	rail->srq = ibv_create_srq(rail->pd, &attr);
@@ -117,7 +94,7 @@ int verbs_device_srq(struct verbs_rail *rail)
 static int queues_create(struct verbs_rail *rail, char *error)
 {
 	const struct slu_driver_host *host = rail->driver->host;
-	uint32_t completions = rail->sessions_max * 4 * session_receives(rail->driver);
+	uint32_t completions = verbs_limits_completions(rail->driver->window, rail->sessions_max);
 
 	rail->pd = ibv_alloc_pd(rail->verbs);
 	if (!rail->pd)

@@ -11,6 +11,7 @@
 
 #include <sluice/sluice.h>
 
+#include "drivers/verbs/limits.h"
 #include "drivers/verbs/verbs.h"
 
 #define POST_BATCH 32
@@ -18,10 +19,8 @@
 int verbs_tx_init(struct slu_session *session)
 {
 	struct verbs_tx *tx = &session->tx;
-	uint32_t slots = 1;
+	uint32_t slots = verbs_limits_sends(session->driver->window);
 
-	while (slots < 2 * (session->driver->window + VERBS_CREDIT_SLOTS))
-		slots *= 2;
 	tx->slots = calloc(slots, sizeof *tx->slots);
 	if (!tx->slots)
 		return -ENOMEM;
@@ -216,6 +215,18 @@ void verbs_tx_limit(struct slu_session *session, uint32_t returned_count)
 		verbs_session_ready(session);
 }
 
+/* A send was refused, and would not be now. */
+static bool tx_is_writable(const struct verbs_tx *tx)
+{
+	return (tx->wants_frame && tx_has_room(tx, true)) ||
+	       (tx->wants_small && tx_has_room(tx, false));
+}
+
+bool verbs_tx_has_events(const struct slu_session *session)
+{
+	return session->tx.told != session->tx.done || tx_is_writable(&session->tx);
+}
+
 bool verbs_tx_tell(struct slu_session *session, struct slu_driver_event *ret_event)
 {
 	struct verbs_tx *tx = &session->tx;
@@ -229,8 +240,7 @@ bool verbs_tx_tell(struct slu_session *session, struct slu_driver_event *ret_eve
 		ret_event->cookie = slot->cookie;
 		return true;
 	}
-	if ((tx->wants_frame && tx_has_room(tx, true)) ||
-	    (tx->wants_small && tx_has_room(tx, false))) {
+	if (tx_is_writable(tx)) {
 		tx->wants_frame = tx->wants_small = false;
 		ret_event->type = SLU_DRIVER_WRITABLE;
 		return true;

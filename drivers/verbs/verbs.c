@@ -19,8 +19,8 @@
 /* Completions of one poll; more come with the next. */
 #define COMPLETIONS_PER_POLL 64
 /* While it spins, a poll asks the kernel for news of connections only this
- * often: every time would cost a system call per round. */
-#define NEWS_EVERY 16u
+ * often: every time would cost more system calls per round than data does. */
+#define NEWS_NS (UINT64_C(1000) * 1000)
 
 extern const struct slu_driver_ops slu_driver_verbs;
 
@@ -195,13 +195,11 @@ int verbs_completions(struct verbs_rail *rail, int count)
 
 static bool session_has_events(const struct slu_session *session)
 {
-	const struct verbs_tx *tx = &session->tx;
-
 	if (session->tell_accept || session->tell_up || session->tell_down)
 		return true;
 	if (session->state != VERBS_UP)
 		return false;
-	return tx->told != tx->done || !STAILQ_EMPTY(&session->rx);
+	return verbs_tx_has_events(session) || !STAILQ_EMPTY(&session->rx);
 }
 
 static bool session_tell(struct slu_session *session, struct slu_driver_event *ret_event)
@@ -283,14 +281,16 @@ static void driver_disarm(struct slu_driver *driver)
 
 static int verbs_poll(struct slu_driver *driver, struct slu_driver_event *ret_events, int count)
 {
+	uint64_t now_ns = driver->host->now_ns(driver->host->ctx);
 	int done;
 
 	driver_reap(driver);
 	for (unsigned i = 0; i < driver->rail_count; i++)
 		verbs_rx_release(&driver->rails[i]);
-	if (driver->armed || driver->poll_number++ % NEWS_EVERY == 0) {
+	if (driver->armed || now_ns >= driver->news_ns) {
 		if (driver->armed)
 			driver_disarm(driver);
+		driver->news_ns = now_ns + NEWS_NS;
 		driver->stats.system_calls += 1 + 2 * driver->rail_count;
 		verbs_rails_news(driver);
 		verbs_session_news(driver);
@@ -298,7 +298,7 @@ static int verbs_poll(struct slu_driver *driver, struct slu_driver_event *ret_ev
 	for (unsigned i = 0; i < driver->rail_count; i++)
 		verbs_completions(&driver->rails[i], COMPLETIONS_PER_POLL);
 	if (!TAILQ_EMPTY(&driver->timed))
-		verbs_session_expire(driver, driver->host->now_ns(driver->host->ctx));
+		verbs_session_expire(driver, now_ns);
 	verbs_session_reap(driver);
 	verbs_rails_tend(driver);
 	done = driver_tell(driver, ret_events, count);

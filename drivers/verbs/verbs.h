@@ -183,7 +183,7 @@ struct slu_driver {
 	struct rdma_event_channel *channel;
 	int epoll_fd;
 	bool armed;
-	uint32_t poll_number;
+	uint64_t news_ns;              /* ask the kernel for news then */
 	uint32_t window, sessions_max; /* as configured */
 
 	struct verbs_rail rails[VERBS_RAILS_MAX];
@@ -277,6 +277,8 @@ void verbs_tx_completed(struct slu_session *session);
 void verbs_tx_limit(struct slu_session *session, uint32_t returned_count);
 /* The next SENT or WRITABLE; false: none. */
 bool verbs_tx_tell(struct slu_session *session, struct slu_driver_event *ret_event);
+/* Whether verbs_tx_tell has one. */
+bool verbs_tx_has_events(const struct slu_session *session);
 
 /* rx.c */
 
