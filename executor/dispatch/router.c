@@ -72,10 +72,9 @@ static Node *typed_param_for(Texts *texts, Node *value)
 	return param_for(texts, value);
 }
 
+/* A mutator also meets nodes that walkers do not know (CaseWhen). */
 static bool is_stable_value(Node *node)
 {
-	if (expression_returns_set(node))
-		return false;
 	switch (nodeTag(node)) {
 	case T_FuncExpr:
 	case T_OpExpr:
@@ -85,7 +84,7 @@ static bool is_stable_value(Node *node)
 	case T_ArrayCoerceExpr:
 	case T_MinMaxExpr:
 		return contain_mutable_functions(node) && router_is_value(node) &&
-		       !contain_volatile_functions(node);
+		       !contain_volatile_functions(node) && !expression_returns_set(node);
 	default:
 		return false;
 	}

@@ -45,6 +45,7 @@ class Router(ClusterCase):
                     "with w as (select * from h where a = 7) select * from w",
                     "select 1 from h where a = 7 union all select 2 from h2 where x = 7",
                     "select * from r", "select count(*) from r where x < 10",
+                    "select case when x is null then 0 when x < 5 then 1 else 2 end from r",
                     "select * from h where a = 7 for update",
                     "select *, now() from h where a = 7 and c < now() + interval '1 day'"):
             self.assertTrue(self.is_routed(sql), sql)

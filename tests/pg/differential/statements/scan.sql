@@ -83,3 +83,5 @@ select * from event where k in ('key 3', 'key 4') and n > 5;
 select * from sale where emp_id = 14 and item = 2;
 select * from wide where id = any (array[1, 5, 7]);
 select string_agg(name, ',' order by id) from emp where id < 10;
+select id, case when city is null then 'none' when budget > 3000 then city else upper(city) end from dept;
+select case city when 'Oslo' then 1 when 'Bern' then 2 else 3 end, count(*) from dept group by 1;
