@@ -125,8 +125,9 @@ struct client_error {
 };
 static_assert(sizeof(struct client_error) == 208, "client protocol");
 
-/* NEIGHBOUR: the doorbell of `slot`, sent once, before any channel of the receiver
- * of this message names that slot. It stays right whoever is in the slot. */
+/* NEIGHBOUR: the doorbell of `slot`, sent once for each process in it, before any
+ * channel of the receiver of this message names the slot for that process. It stays
+ * right whoever is in the slot; when the arena says that nobody is, it may be closed. */
 struct client_slot {
 	struct client_header header;
 	uint32_t slot;

@@ -75,12 +75,31 @@ static void agent_lost(slu_endpoint *endpoint)
 	}
 }
 
+/* Let go of the doorbells of processes that are gone. The agent has forgotten that we
+ * have one before it says that the slot is free, and sends it again for the next. */
+static void neighbours_sweep(slu_endpoint *endpoint)
+{
+	int *doorbells = endpoint->port.doorbells;
+
+	for (uint32_t slot = 0; slot < endpoint->arena->max_processes; slot++) {
+		struct proc_shm *proc = arena_proc(endpoint->arena, slot);
+
+		if (doorbells[slot] < 0 ||
+		    atomic_load_explicit(&proc->state, memory_order_acquire) != PROC_FREE)
+			continue;
+		close(doorbells[slot]);
+		doorbells[slot] = -1;
+	}
+}
+
+/* The doorbell may be known from the slot's last process: it is the same. */
 static void neighbour_set(slu_endpoint *endpoint, uint32_t slot, int fd)
 {
 	if (slot >= endpoint->arena->max_processes || endpoint->port.doorbells[slot] >= 0)
 		close(fd);
 	else
 		endpoint->port.doorbells[slot] = fd;
+	neighbours_sweep(endpoint);
 }
 
 /* One message, if there is one: true and the message unless it was handled here. */

@@ -7,6 +7,7 @@
 #include "transport/endpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -556,6 +557,47 @@ static void tells_everybody_that_it_stops(void)
 	agent_fixture_end(&fixture);
 }
 
+static int descriptor_count(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* In more processes than there are slots, so that those who come later are in the
+ * slots of those whose doorbells were let go, and ring and are rung. */
+static void lets_go_of_the_doorbells_of_those_who_died(void)
+{
+	int count = 0;
+
+	start_plain();
+	for (int round = 0; round < 60; round++) {
+		slu_channel *rx = open_end(receiver, SLU_RECV);
+		slu_channel *tx;
+
+		end_doomed(start_doomed(SLU_SEND, 1, true));
+		CU_ASSERT_EQUAL(receive_byte(rx), 0);
+		CU_ASSERT_EQUAL(receive_byte(rx), 1000 + SLU_EOS);
+		slu_channel_close(rx);
+		/* one that lives is met each time and keeps its doorbell */
+		query++;
+		rx = open_end(receiver, SLU_RECV);
+		tx = open_end(sender, SLU_SEND);
+		CU_ASSERT_EQUAL(send_byte(tx, 7), 0);
+		CU_ASSERT_EQUAL(receive_byte(rx), 7);
+		slu_channel_close(tx);
+		slu_channel_close(rx);
+		query++;
+		if (round == 2)
+			count = descriptor_count();
+	}
+	/* one that was not yet seen dead when the next came may be kept a round longer */
+	CU_ASSERT_TRUE(descriptor_count() <= count + 3);
+	stop();
+}
+
 /* ---- sluice top --------------------------------------------------------- */
 
 /* Returns owned output of the sluice command. */
@@ -658,6 +700,7 @@ int main(void)
 	        UNIT_TEST(keeps_what_a_sender_finished_before_it_died),
 	        UNIT_TEST(quarantines_a_process_that_lives_on),
 	        UNIT_TEST(takes_the_end_of_a_process_for_its_death_though_a_child_holds_its_socket),
+	        UNIT_TEST(lets_go_of_the_doorbells_of_those_who_died),
 	        UNIT_TEST(tells_everybody_that_it_stops),
 	        UNIT_TEST(shows_itself_in_sluice_top),
 	        UNIT_TEST(can_be_read_after_the_agent_was_killed),

@@ -111,6 +111,15 @@ int clients_introduce(struct clients *clients, struct member *member, uint32_t s
 	return result;
 }
 
+void clients_forget_slot(struct clients *clients, uint32_t slot)
+{
+	struct client *client;
+
+	TAILQ_FOREACH (client, &clients->all, entry)
+		if (client->known)
+			bit_set(client->known, slot, false);
+}
+
 void clients_open_done(struct clients *clients, struct member *member, uint32_t request_id,
                        int result, const struct entry *entry, const char *error)
 {

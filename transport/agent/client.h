@@ -57,6 +57,10 @@ void client_socket_ready(struct loop_source *source, uint32_t epoll_events);
 /* Take every message that it has sent. */
 void client_hear_out(struct client *client);
 
+/* The slot's process is gone: whoever meets the next one is introduced anew. Before
+ * the arena says that the slot is free: who reads that lets go of the doorbell. */
+void clients_forget_slot(struct clients *clients, uint32_t slot);
+
 /* The connection is over: say why, drop. error: negative. */
 void client_reject(struct client *client, int error, const char *text);
 

@@ -94,6 +94,7 @@ void client_gone(struct client *client, const char *how)
 	                                           clients->config.loop->now_ns);
 
 	arena_count(clients->config.arena, ARENA_FRAMES_RECLAIMED, frame_count);
+	clients_forget_slot(clients, client->member.slot);
 	slot_detach(clients->config.arena, client->member.slot);
 	slots_give(&clients->slots, client->member.slot);
 	client_end(client);
