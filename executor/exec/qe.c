@@ -163,6 +163,21 @@ static void execute_message(MppMessage *message, const char *bytes, int size_byt
 	PG_END_TRY();
 }
 
+/* Each dispatch is for one time, and their numbers rise within a session (by the low
+ * half, which may wrap): one that does not was sent again. */
+static void refuse_replay(uint64 query)
+{
+	static uint64 last;
+
+	if (last != 0 && (query >> 32 != last >> 32 || (int32)(uint32)(query - last) <= 0))
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+		                errmsg("slices of query " UINT64_FORMAT " do not follow those of "
+		                       "query " UINT64_FORMAT,
+		                       query, last),
+		                errdetail("A message of slices is executed only once.")));
+	last = query;
+}
+
 Datum mpp_execute_slices(PG_FUNCTION_ARGS)
 {
 	bytea *bytes = PG_GETARG_BYTEA_PP(1);
@@ -172,6 +187,7 @@ Datum mpp_execute_slices(PG_FUNCTION_ARGS)
 
 	mpp_qe_check_secret(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	message = mpp_wire_read(VARDATA_ANY(bytes), size_bytes);
+	refuse_replay(message->dispatch.query);
 	PushActiveSnapshot(mpp_snapshot_of(&message->dispatch));
 	pq_begintypsend(&report);
 	execute_message(message, VARDATA_ANY(bytes), size_bytes, &report);
