@@ -30,11 +30,11 @@ LONG = {
 
 
 class Statement(threading.Thread):
-    """A statement in a session of its own; its error, or None."""
+    """A statement in a session, of its own if none is given; its error, or None."""
 
-    def __init__(self, cluster, sql):
+    def __init__(self, cluster, sql, connection=None):
         super().__init__(daemon=True)
-        self.connection = cluster.connect()
+        self.connection = connection or cluster.connect()
         self.sql, self.error, self.rows = sql, None, None
         self.start()
 
