@@ -2,23 +2,17 @@
 """Processes that are killed, statements that are cancelled, while rows move: a clear
 error for that statement, nothing half loaded, and the next statement is served."""
 import os
-import random
-import sys
 import threading
 import time
 import unittest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "differential")]
+from faultcase import JOIN, ROWS, FaultCase, Statement
 
-from cluster import ClusterCase, main, psycopg2, wait_until  # noqa: E402
+from cluster import main, psycopg2, wait_until
+from leaks import assert_none
 
-from leaks import assert_none  # noqa: E402
-
-SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
 CANCELS = int(os.environ.get("SLUICE_CANCELS", "500"))
 KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
-ROWS = 20000
 
 # Each runs for many seconds if nothing ends it.
 LONG = {
@@ -29,55 +23,8 @@ LONG = {
 }
 
 
-class Statement(threading.Thread):
-    """A statement in a session, of its own if none is given; its error, or None."""
-
-    def __init__(self, cluster, sql, connection=None):
-        super().__init__(daemon=True)
-        self.connection = connection or cluster.connect()
-        self.sql, self.error, self.rows = sql, None, None
-        self.start()
-
-    def run(self):
-        try:
-            with self.connection.cursor() as cursor:
-                cursor.execute(self.sql)
-                self.rows = cursor.fetchall() if cursor.description else None
-        except psycopg2.Error as error:
-            self.error = error
-
-    def end(self, deadline_s=60):
-        """Wait for its end; closes the session."""
-        self.join(deadline_s)
-        if self.is_alive():
-            self.connection.cancel()
-            raise AssertionError(f"still running after {deadline_s} s: {self.sql}")
-        self.connection.close()
-        return self
-
-
-class Faults(ClusterCase):
-    """A cluster of two segments with one larger table; every test leaves it whole."""
-
-    @classmethod
-    def prepare(cls):
-        super().prepare()
-        cls.random = random.Random(SEED)
-        print(f"SLUICE_SEED={SEED}", flush=True)
-        cls.cluster.execute("create table big (id int, grp int, note text) with (distributed_by = 'id')")
-        cls.cluster.execute("create table sink (id int, grp int) with (distributed_by = 'grp')")
-        cls.cluster.execute(f"insert into big select i, i % 40, repeat('x', 100) "
-                            f"from generate_series(1, {ROWS}) i")
-        cls.cluster.execute("analyze big")
-
-    def tearDown(self):
-        self.assert_serves()
-
-    def assert_serves(self):
-        """A new session's first statements, at once."""
-        self.assertEqual(self.cluster.value("select count(*) from big"), ROWS)
-        self.assertEqual(self.cluster.value("select count(*) from big a join big b on a.id = b.grp"),
-                         ROWS - ROWS // 40)
+class Faults(FaultCase):
+    """Processes of every kind are killed, statements cancelled at random points."""
 
     def backends(self, content, condition="state = 'active'"):
         """Process ids of QEs and readers that work on a segment."""
@@ -142,7 +89,7 @@ class Faults(ClusterCase):
         self.assertIsNotNone(statement.error)
         self.cluster.start()
         with session.cursor() as cursor:  # a session from before attaches anew
-            cursor.execute("select count(*) from big a join big b on a.id = b.grp")
+            cursor.execute(JOIN)
             self.assertEqual(cursor.fetchone()[0], ROWS - ROWS // 40)
         session.close()
 

@@ -4,47 +4,25 @@ space that is full, segments that answer late, an agent killed under a load.
 
 That the agent refuses a guessed token is tested in tests/agent, without servers."""
 import os
-import random
 import re
 import signal
 import subprocess
-import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "differential")]
+from faultcase import JOIN, ROWS, FaultCase, Statement
 
-from cluster import ClusterCase, Skip, main, psycopg2, wait_until  # noqa: E402
-
-from leaks import assert_none, prepared_transactions  # noqa: E402
-from test_faults import SEED, Statement  # noqa: E402
+from cluster import Skip, main, psycopg2, wait_until
+from leaks import assert_none, prepared_transactions
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "4"))
-ROWS = 20000
 LATE_S = 2  # how long a stopped segment is seen to be waited for
 REPLAY = "select sluice.execute_slices(%s, %s)"
-JOIN = "select count(*) from big a join big b on a.id = b.grp"
 
 
-class Refusals(ClusterCase):
+class Refusals(FaultCase):
     """Two segments, one larger table; every test leaves them whole."""
 
-    @classmethod
-    def prepare(cls):
-        super().prepare()
-        cls.random = random.Random(SEED)
-        print(f"SLUICE_SEED={SEED}", flush=True)
-        cls.cluster.execute("create table big (id int, grp int, note text) with (distributed_by = 'id')")
-        cls.cluster.execute("create table sink (id int, grp int) with (distributed_by = 'grp')")
-        cls.cluster.execute(f"insert into big select i, i % 40, repeat('x', 400) "
-                            f"from generate_series(1, {ROWS}) i")
-        cls.cluster.execute("analyze big")
-
-    def tearDown(self):
-        self.assert_serves()
-
-    def assert_serves(self):
-        self.assertEqual(self.cluster.value(JOIN), ROWS - ROWS // 40)
+    note_bytes = 400
 
     def session(self, *commands):
         connection = self.cluster.connect()
