@@ -354,6 +354,15 @@ static struct {
 	unsigned tried, connected;
 } rails[RAILS];
 
+/* What all of them do together: frames are lost on their way, and then every session
+ * that was connected is. */
+static struct {
+	bool swallow, cut;
+	struct slu_driver *driver; /* that connects */
+	struct slu_driver_event downs[8];
+	int count;
+} fabric;
+
 static int rails_address(struct slu_driver *driver, char *ret_address)
 {
 	char one[SLU_DRIVER_ADDRESS_MAX];
@@ -367,6 +376,7 @@ static int rails_connect(struct slu_driver *driver, const char *address, const v
                          void *user, struct slu_session **ret_session)
 {
 	unsigned rail = (unsigned)(address[0] - '0');
+	int r;
 
 	CU_ASSERT_FATAL(rail < RAILS && address[1] == '/');
 	CU_ASSERT_PTR_NULL(strchr(address, ','));
@@ -374,7 +384,35 @@ static int rails_connect(struct slu_driver *driver, const char *address, const v
 	if (rails[rail].dead)
 		return -ENETDOWN;
 	rails[rail].connected++;
-	return slu_driver_find("loop")->connect(driver, address + 2, hello, user, ret_session);
+	r = slu_driver_find("loop")->connect(driver, address + 2, hello, user, ret_session);
+	CU_ASSERT_FATAL(r == 0 && fabric.count < 8);
+	fabric.driver = driver;
+	fabric.downs[fabric.count++] = (struct slu_driver_event){.type = SLU_DRIVER_DOWN,
+	                                                         .session = *ret_session,
+	                                                         .user = user,
+	                                                         .error = -ENETDOWN,
+	                                                         .text = "the fabric is cut"};
+	return 0;
+}
+
+static int rails_send(struct slu_driver *driver, struct slu_session *session, const void *message,
+                      uint32_t size_bytes, uint64_t cookie)
+{
+	return fabric.swallow ? 0
+	                      : slu_driver_find("loop")->send(driver, session, message, size_bytes,
+	                                                      cookie);
+}
+
+static int rails_poll(struct slu_driver *driver, struct slu_driver_event *ret_events, int count)
+{
+	int downs = fabric.count;
+
+	if (!fabric.cut || driver != fabric.driver)
+		return slu_driver_find("loop")->poll(driver, ret_events, count);
+	CU_ASSERT_FATAL(downs <= count);
+	memcpy(ret_events, fabric.downs, (size_t)downs * sizeof(*ret_events));
+	memset(&fabric, 0, sizeof(fabric));
+	return downs;
 }
 
 static void rails_start(unsigned dead)
@@ -384,7 +422,10 @@ static void rails_start(unsigned dead)
 	ops = *slu_driver_find("loop");
 	ops.address = rails_address;
 	ops.connect = rails_connect;
+	ops.send = rails_send;
+	ops.poll = rails_poll;
 	memset(rails, 0, sizeof(rails));
+	memset(&fabric, 0, sizeof(fabric));
 	if (dead < RAILS)
 		rails[dead].dead = true;
 	hosts_start(&hosts, &(struct hosts_config){.count = 2,
@@ -420,6 +461,38 @@ static void carries_on_without_a_dead_rail_and_returns_to_it(void)
 	hosts_pass(&hosts, 1 * SLU_NS_PER_S);
 	CU_ASSERT_EQUAL(rails[1].connected, 1);
 	traffic_flows(&tx, &rx, 100);
+	channel_close(&tx);
+	hosts_stop(&hosts);
+}
+
+/* Its home comes up right behind the session that it found first. */
+static void goes_home_before_it_has_sent_again_what_was_lost(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+	uint32_t sent = 0, received = 0, number;
+
+	rails_start(RAILS);
+	channel_open(&tx, &rx, 1);
+	fabric.swallow = true;
+	while (host_send(&tx, sent))
+		sent++;
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(host_stats(A).tx_frames > 0);
+	fabric.cut = true;
+	hosts_settle(&hosts);
+	hosts_pass(&hosts, SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(rails[0].connected, 3);
+	for (unsigned idle = 0; idle < 3; idle++) {
+		while (host_recv(&rx, &number) == SLU_OK) {
+			CU_ASSERT_EQUAL(number, received);
+			received++;
+			idle = 0;
+		}
+		hosts_settle(&hosts);
+	}
+	CU_ASSERT_EQUAL(received, sent);
+	CU_ASSERT_TRUE(host_stats(A).resent_frames > 0);
 	channel_close(&tx);
 	hosts_stop(&hosts);
 }
@@ -493,6 +566,7 @@ int main(void)
 	        UNIT_TEST(a_dead_peer_resets_every_channel_with_the_reason),
 	        UNIT_TEST(has_a_session_on_every_rail),
 	        UNIT_TEST(carries_on_without_a_dead_rail_and_returns_to_it),
+	        UNIT_TEST(goes_home_before_it_has_sent_again_what_was_lost),
 	        UNIT_TEST(urgent_channels_find_a_rail_that_lives),
 	        UNIT_TEST(asks_not_to_sleep_while_there_is_work),
 	        UNIT_TEST(says_in_words_why_it_cannot_start),

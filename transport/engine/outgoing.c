@@ -313,7 +313,9 @@ bool outgoing_quiet(const struct lane *lane)
 {
 	const struct outgoing *out = &lane->out;
 
-	return !out->in_driver && out->acked_pos == out->sent_max_pos &&
+	/* Not sent_max_pos: what went on a session before this one and was lost is not
+	 * on the way, and who waits for it before it was sent again waits for ever. */
+	return !out->in_driver && out->acked_pos == out->send_pos &&
 	       out->eos_sent == out->eos_acked;
 }
 
