@@ -9,6 +9,7 @@
 
 /* CUnit's tests have no argument. */
 static const struct conformance_fixture *current_fixture;
+static const struct conformance_far *current_far;
 static uint64_t current_seed;
 
 struct conformance_test {
@@ -58,7 +59,7 @@ static const struct conformance_test tests[] = {
 
 struct rig *conformance_rig(int instance_count)
 {
-	return rig_create(current_fixture, instance_count, current_seed);
+	return rig_create(current_fixture, current_far, instance_count, current_seed);
 }
 
 const struct conformance_fixture *conformance_current(void)
@@ -66,13 +67,15 @@ const struct conformance_fixture *conformance_current(void)
 	return current_fixture;
 }
 
-int conformance_run(const struct conformance_fixture *fixture, uint64_t seed)
+int conformance_run(const struct conformance_fixture *fixture, const struct conformance_far *far,
+                    uint64_t seed)
 {
 	struct unit_test chosen[sizeof(tests) / sizeof(tests[0]) + 1] = {{NULL, NULL}};
 	size_t idx, count = 0;
 	int status;
 
 	current_fixture = fixture;
+	current_far = far;
 	current_seed = seed;
 	for (idx = 0; idx < sizeof(tests) / sizeof(tests[0]); idx++) {
 		if (!fixture->faults || !tests[idx].exact)

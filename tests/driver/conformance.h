@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/driver/remote.h"
 #include "transport/driver.h"
 
 #define CONFORMANCE_INSTANCE_OPTIONS_MAX 4
@@ -44,6 +45,14 @@ struct conformance_fixture {
 	/* Sessions end and connects fail by themselves: only the tests that allow
 	 * for it are run. */
 	bool faults;
+	/* Instances find each other from different processes. */
+	bool apart;
+};
+
+/* Instances that are not in this process. */
+struct conformance_far {
+	struct remote_place place;
+	int parity; /* those whose number modulo 2 is this */
 };
 
 /* Fixtures of the drivers in this build, ended by one without a name. */
@@ -51,7 +60,9 @@ extern const struct conformance_fixture conformance_fixtures[];
 /* NULL: there is none of that name. */
 const struct conformance_fixture *conformance_fixture_find(const char *name);
 
-/* Run the suite; returns the exit status of the test program. */
-int conformance_run(const struct conformance_fixture *fixture, uint64_t seed);
+/* Run the suite; returns the exit status of the test program. far: NULL when all
+ * instances are in this process. */
+int conformance_run(const struct conformance_fixture *fixture, const struct conformance_far *far,
+                    uint64_t seed);
 
 #endif

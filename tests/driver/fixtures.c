@@ -160,7 +160,8 @@ static bool real_wait(struct conformance_environment *environment, uint64_t dead
 	.wait = jumping_wait
 #define REAL_FIXTURE                                                                               \
 	.environment_create = real_environment_create,                                             \
-	.environment_destroy = real_environment_destroy, .now_ns = real_now_ns, .wait = real_wait
+	.environment_destroy = real_environment_destroy, .now_ns = real_now_ns, .wait = real_wait, \
+	.apart = true
 
 #define SIM_FIXTURE(kind)                                                                          \
 	.instance_options = sim_instance_options, .environment_create = kind##_environment_create, \
@@ -200,6 +201,8 @@ static const struct slu_driver_option delay_tcp_options[] = {{"listen", "127.0.0
 static const struct slu_driver_option verbs6_options[] = {{"listen", "[fd77::1]:0"}};
 static const struct slu_driver_option verbs_rails_options[] = {
         {"listen", "10.77.0.1:7434,10.78.0.1:7434"}};
+/* Of any host. */
+static const struct slu_driver_option verbs_best_options[] = {{"rails", "2"}};
 static const struct slu_driver_option tcp4_options[] = {{"listen", "127.0.0.1:0"}};
 static const struct slu_driver_option tcp6_options[] = {{"listen", "[::1]:0"}};
 
@@ -233,6 +236,7 @@ const struct conformance_fixture conformance_fixtures[] = {
         {.name = "verbs", .driver = "verbs", REAL_FIXTURE},
         {.name = "verbs6", .driver = "verbs", OPTIONS(verbs6_options), REAL_FIXTURE},
         {.name = "verbs-rails", .driver = "verbs", OPTIONS(verbs_rails_options), REAL_FIXTURE},
+        {.name = "verbs-best-rails", .driver = "verbs", OPTIONS(verbs_best_options), REAL_FIXTURE},
         {.name = "fault-verbs-late", .driver = "fault:verbs", OPTIONS(delay_options), REAL_FIXTURE},
         {.name = "fault-verbs-faults",
          .driver = "fault:verbs",

@@ -18,8 +18,10 @@
  * Long, because a whole soak is one wait: ThreadSanitizer on a busy machine was
  * seen to need over 20 s. */
 #define UNTIL_NS_MAX (100 * SLU_NS_PER_S)
-/* In real time an instance counts as quiet after this long without an event. */
-#define SETTLE_NS (20 * SLU_NS_PER_MS)
+/* In real time instances count as quiet after this long without an event: in one
+ * process, and in two, which wait for each other's turn on a processor. */
+#define SETTLE_NS     (20 * SLU_NS_PER_MS)
+#define SETTLE_FAR_NS (100 * SLU_NS_PER_MS)
 
 /* splitmix64 (Steele, Lea, Flood 2014; the constants of Vigna's version). */
 static uint64_t splitmix64(uint64_t *state)
@@ -106,12 +108,18 @@ static void instance_open(struct rig *rig, int idx)
 	char error[SLU_DRIVER_ERROR_MAX] = "";
 	struct slu_driver_config config = {
 	        .options = options, .environment = rig->environment->network, .error = error};
+	struct remote_place place;
 	int r;
 
 	config.option_count = rig_options(rig->fixture, idx, options, 16);
 	instance->rig = rig;
 	instance->ops = slu_driver_find(rig->fixture->driver);
 	CU_ASSERT_FATAL(instance->ops != NULL);
+	if (rig->far && idx % 2 == rig->far->parity) {
+		place = rig->far->place;
+		config.environment = &place;
+		instance->ops = &remote_ops;
+	}
 	TAILQ_INIT(&instance->sides);
 	instance->tx_free_count = RIG_FRAMES;
 	instance->host.ctx = instance;
@@ -132,13 +140,15 @@ static void instance_open(struct rig *rig, int idx)
 	CU_ASSERT(strcspn(instance->address, " \t\r\n") == strlen(instance->address));
 }
 
-struct rig *rig_create(const struct conformance_fixture *fixture, int instance_count, uint64_t seed)
+struct rig *rig_create(const struct conformance_fixture *fixture, const struct conformance_far *far,
+                       int instance_count, uint64_t seed)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	int idx;
 
 	CU_ASSERT_FATAL(rig != NULL && instance_count <= RIG_INSTANCES_MAX);
 	rig->fixture = fixture;
+	rig->far = far;
 	rig->random = seed;
 	rig->environment = fixture->environment_create(seed);
 	CU_ASSERT_FATAL(rig->environment != NULL);
@@ -442,12 +452,13 @@ bool rig_until(struct rig *rig, bool (*done)(void *ctx), void *ctx)
 
 void rig_settle(struct rig *rig)
 {
+	uint64_t settle_ns = rig->far ? SETTLE_FAR_NS : SETTLE_NS;
 	uint64_t quiet_ns = rig->fixture->now_ns(rig->environment);
 
-	while (rig->fixture->now_ns(rig->environment) < quiet_ns + SETTLE_NS) {
+	while (rig->fixture->now_ns(rig->environment) < quiet_ns + settle_ns) {
 		if (rig_round(rig) > 0)
 			quiet_ns = rig->fixture->now_ns(rig->environment);
-		else if (!rig_wait(rig, SETTLE_NS))
+		else if (!rig_wait(rig, settle_ns))
 			return;
 	}
 }

@@ -58,8 +58,8 @@ enum rig_policy { RIG_ACCEPT, RIG_HOLD, RIG_REFUSE };
 
 struct rig_instance {
 	struct rig *rig;
-	const struct slu_driver_ops *ops;
-	struct slu_driver *driver; /* NULL: closed */
+	const struct slu_driver_ops *ops; /* remote_ops: it is in another process */
+	struct slu_driver *driver;        /* NULL: closed */
 	struct slu_driver_host host;
 	char address[SLU_DRIVER_ADDRESS_MAX];
 	uint8_t *arena;
@@ -75,6 +75,7 @@ struct rig_instance {
 
 struct rig {
 	const struct conformance_fixture *fixture;
+	const struct conformance_far *far; /* NULL: all instances are in this process */
 	struct conformance_environment *environment;
 	struct rig_instance instances[RIG_INSTANCES_MAX];
 	int instance_count;
@@ -82,9 +83,9 @@ struct rig {
 	uint32_t last_id;
 };
 
-/* The seed of the run; a failure prints it. */
-struct rig *rig_create(const struct conformance_fixture *fixture, int instance_count,
-                       uint64_t seed);
+/* The seed of the run; a failure prints it. far: see conformance_run. */
+struct rig *rig_create(const struct conformance_fixture *fixture, const struct conformance_far *far,
+                       int instance_count, uint64_t seed);
 /* Closes every instance and checks that nothing is left. */
 void rig_destroy(struct rig *rig);
 void rig_instance_close(struct rig_instance *instance);

@@ -33,9 +33,12 @@ void rig_hello_fill(struct rig_side *side)
 /* The driver must not read the frame any more. If it does, its peer gets this. */
 static void frame_scribble(struct rig_instance *instance, uint32_t frame)
 {
+	uint8_t *bytes = instance->arena + (size_t)frame * RIG_MESSAGE_BYTES_MAX;
+
 	CU_ASSERT(instance->tx_busy[frame]);
-	memset(instance->arena + (size_t)frame * RIG_MESSAGE_BYTES_MAX, 0xdd,
-	       RIG_MESSAGE_BYTES_MAX);
+	memset(bytes, 0xdd, RIG_MESSAGE_BYTES_MAX);
+	if (instance->ops == &remote_ops && instance->driver)
+		remote_scribble(instance->driver, bytes, RIG_MESSAGE_BYTES_MAX);
 	instance->tx_busy[frame] = false;
 	instance->tx_free_count++;
 }

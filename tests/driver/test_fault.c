@@ -23,7 +23,7 @@ static struct rig *rig_with(const char *name, const char *value)
 	option.value = value;
 	fixture.options = &option;
 	fixture.option_count = 1;
-	return rig_create(&fixture, 2, 3);
+	return rig_create(&fixture, NULL, 2, 3);
 }
 
 static void loses_sessions(void)
@@ -164,7 +164,7 @@ static size_t life(const char *seed)
 	fixture = *conformance_fixture_find("fault-loop");
 	fixture.options = options;
 	fixture.option_count = 2;
-	rig = rig_create(&fixture, 2, 3);
+	rig = rig_create(&fixture, NULL, 2, 3);
 	side = rig_session(rig, 0, 1, NULL);
 	while (rig_send_small(side, 10) == 0)
 		rig_round(rig);

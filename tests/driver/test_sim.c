@@ -19,7 +19,7 @@
 
 static struct rig *rig_of(const char *fixture, int instance_count, uint64_t seed)
 {
-	return rig_create(conformance_fixture_find(fixture), instance_count, seed);
+	return rig_create(conformance_fixture_find(fixture), NULL, instance_count, seed);
 }
 
 static struct slu_sim *sim_of(struct rig *rig)
