@@ -62,7 +62,8 @@ static void network_draw(struct scenario *scenario, struct slu_sim_params *netwo
 
 	slu_sim_params_init(network, seed);
 	network->delay_ns_max = one_in(scenario, 2) ? 50000 : 2 * MS;
-	network->queue_bytes_max = one_in(scenario, 2) ? 8192 : 1u << 20;
+	/* 1: frame by frame, so that a session seldom has all when the next one comes. */
+	network->queue_bytes_max = one_in(scenario, 3) ? 1 : one_in(scenario, 2) ? 8192 : 1u << 20;
 	network->queue_small_max = one_in(scenario, 2) ? 2 : 64;
 	network->session_timeout_ns = 500 * MS;
 	network->control_timeout_ns = 500 * MS;
@@ -82,7 +83,7 @@ static void config_draw(struct scenario *scenario, struct world_config *config, 
 	        .node_count = 2 + upto(scenario, WORLD_NODES_MAX - 2),
 	        .driver = "sim",
 	        .crc32c = one_in(scenario, 2),
-	        .bulk_sessions = 1 + upto(scenario, 2),
+	        .bulk_sessions = 1 + upto(scenario, 3),
 	        .receive_frames =
 	                one_in(scenario, 4) ? 8 + upto(scenario, 8) : 40 + upto(scenario, 40),
 	        .shared_frames = 8 + upto(scenario, 60),
