@@ -282,6 +282,8 @@ void hosts_settle(struct hosts *hosts)
 		for (uint32_t i = 0; i < hosts->config.count; i++) {
 			struct host *host = &hosts->host[i];
 
+			if (host->stopped)
+				continue;
 			if (host->engine ? engine_poll(host->engine, hosts->now_ns) > 0
 			                 : stranger_poll(host))
 				idle = -1;
@@ -300,7 +302,7 @@ void hosts_pass(struct hosts *hosts, uint64_t ns)
 		for (uint32_t i = 0; i < hosts->config.count; i++) {
 			const struct engine *engine = hosts->host[i].engine;
 
-			if (engine && engine_deadline(engine) < next_ns)
+			if (engine && !hosts->host[i].stopped && engine_deadline(engine) < next_ns)
 				next_ns = engine_deadline(engine);
 		}
 		hosts->now_ns = next_ns > hosts->now_ns ? next_ns : hosts->now_ns + 1;

@@ -35,6 +35,7 @@ struct host {
 	struct port ports[2];
 	struct engine *engine; /* NULL: a stranger */
 	bool control_broken;   /* sends fail */
+	bool stopped;          /* does nothing, for now */
 	bool done[HOST_CHANNELS];
 	char error[ARENA_ERROR_BYTES]; /* of the last control message refused */
 	int control_result;

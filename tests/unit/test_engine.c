@@ -354,8 +354,8 @@ static struct {
 	unsigned tried, connected;
 } rails[RAILS];
 
-/* What all of them do together: frames are lost on their way, and then every session
- * that was connected is. */
+/* What all of them do together: what is sent on the sessions that there are is lost on
+ * its way, and then, with or without a word, are they. */
 static struct {
 	bool swallow, cut;
 	struct slu_driver *driver; /* that connects */
@@ -386,6 +386,7 @@ static int rails_connect(struct slu_driver *driver, const char *address, const v
 	rails[rail].connected++;
 	r = slu_driver_find("loop")->connect(driver, address + 2, hello, user, ret_session);
 	CU_ASSERT_FATAL(r == 0 && fabric.count < 8);
+	fabric.swallow = false;
 	fabric.driver = driver;
 	fabric.downs[fabric.count++] = (struct slu_driver_event){.type = SLU_DRIVER_DOWN,
 	                                                         .session = *ret_session,
@@ -403,6 +404,14 @@ static int rails_send(struct slu_driver *driver, struct slu_session *session, co
 	                                                      cookie);
 }
 
+static int rails_send_small(struct slu_driver *driver, struct slu_session *session,
+                            const void *message, uint32_t size_bytes)
+{
+	return fabric.swallow
+	               ? 0
+	               : slu_driver_find("loop")->send_small(driver, session, message, size_bytes);
+}
+
 static int rails_poll(struct slu_driver *driver, struct slu_driver_event *ret_events, int count)
 {
 	int downs = fabric.count;
@@ -415,7 +424,7 @@ static int rails_poll(struct slu_driver *driver, struct slu_driver_event *ret_ev
 	return downs;
 }
 
-static void rails_start(unsigned dead)
+static void rails_start_asking(unsigned dead, uint64_t advertise_ns)
 {
 	static struct slu_driver_ops ops;
 
@@ -423,6 +432,7 @@ static void rails_start(unsigned dead)
 	ops.address = rails_address;
 	ops.connect = rails_connect;
 	ops.send = rails_send;
+	ops.send_small = rails_send_small;
 	ops.poll = rails_poll;
 	memset(rails, 0, sizeof(rails));
 	memset(&fabric, 0, sizeof(fabric));
@@ -430,8 +440,13 @@ static void rails_start(unsigned dead)
 		rails[dead].dead = true;
 	hosts_start(&hosts, &(struct hosts_config){.count = 2,
 	                                           .receive_frames = 24,
-	                                           .advertise_ns = 3600 * SLU_NS_PER_S,
+	                                           .advertise_ns = advertise_ns,
 	                                           .ops = &ops});
+}
+
+static void rails_start(unsigned dead)
+{
+	rails_start_asking(dead, 3600 * SLU_NS_PER_S);
 }
 
 static void has_a_session_on_every_rail(void)
@@ -465,34 +480,96 @@ static void carries_on_without_a_dead_rail_and_returns_to_it(void)
 	hosts_stop(&hosts);
 }
 
+/* As many as fit; returns how many. */
+static uint32_t frames_publish(struct chan_tx *tx)
+{
+	uint32_t count = 0;
+
+	while (host_send(tx, count))
+		count++;
+	hosts_settle(&hosts);
+	CU_ASSERT_TRUE(host_stats(A).tx_frames > 0);
+	return count;
+}
+
+/* In order, from 0; returns how many. */
+static uint32_t frames_receive(struct chan_rx *rx)
+{
+	uint32_t count = 0, number;
+
+	for (int idle = 0; idle < 3; idle++) {
+		while (host_recv(rx, &number) == SLU_OK) {
+			CU_ASSERT_EQUAL(number, count);
+			count++;
+			idle = 0;
+		}
+		hosts_settle(&hosts);
+	}
+	return count;
+}
+
 /* Its home comes up right behind the session that it found first. */
 static void goes_home_before_it_has_sent_again_what_was_lost(void)
 {
 	struct chan_tx tx;
 	struct chan_rx rx;
-	uint32_t sent = 0, received = 0, number;
+	uint32_t sent;
 
 	rails_start(RAILS);
 	channel_open(&tx, &rx, 1);
 	fabric.swallow = true;
-	while (host_send(&tx, sent))
-		sent++;
-	hosts_settle(&hosts);
-	CU_ASSERT_TRUE(host_stats(A).tx_frames > 0);
+	sent = frames_publish(&tx);
 	fabric.cut = true;
 	hosts_settle(&hosts);
 	hosts_pass(&hosts, SLU_NS_PER_S);
 	CU_ASSERT_EQUAL(rails[0].connected, 3);
-	for (unsigned idle = 0; idle < 3; idle++) {
-		while (host_recv(&rx, &number) == SLU_OK) {
-			CU_ASSERT_EQUAL(number, received);
-			received++;
-			idle = 0;
-		}
-		hosts_settle(&hosts);
-	}
-	CU_ASSERT_EQUAL(received, sent);
+	CU_ASSERT_EQUAL(frames_receive(&rx), sent);
 	CU_ASSERT_TRUE(host_stats(A).resent_frames > 0);
+	channel_close(&tx);
+	hosts_stop(&hosts);
+}
+
+static void replaces_sessions_that_hang(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+	uint32_t sent;
+
+	rails_start_asking(RAILS, 100 * SLU_NS_PER_MS);
+	channel_open(&tx, &rx, 1);
+	fabric.swallow = true;
+	sent = frames_publish(&tx);
+	/* peer_timeout is 2 s. */
+	hosts_pass(&hosts, 1900 * SLU_NS_PER_MS);
+	CU_ASSERT_EQUAL(host_stats(A).sessions_lost, 0);
+	CU_ASSERT_EQUAL(frames_receive(&rx), 0);
+	hosts_pass(&hosts, 3 * SLU_NS_PER_S);
+	CU_ASSERT_TRUE(host_stats(A).sessions_lost > 0);
+	CU_ASSERT_EQUAL(frames_receive(&rx), sent);
+	channel_close(&tx);
+	hosts_stop(&hosts);
+}
+
+static void waits_for_who_rests_without_losing_a_session(void)
+{
+	struct chan_tx tx;
+	struct chan_rx rx;
+	uint32_t sent;
+
+	rails_start_asking(RAILS, 100 * SLU_NS_PER_MS);
+	channel_open(&tx, &rx, 1);
+	sent = frames_publish(&tx);
+	hosts_pass(&hosts, 60 * SLU_NS_PER_S);
+	/* The whole host for less than peer_timeout, and this one for long. */
+	B->stopped = true;
+	hosts_pass(&hosts, 1900 * SLU_NS_PER_MS);
+	B->stopped = false;
+	hosts_settle(&hosts);
+	hosts.now_ns += 60 * SLU_NS_PER_S;
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL(frames_receive(&rx), sent);
+	CU_ASSERT_EQUAL(host_stats(A).sessions_lost, 0);
+	CU_ASSERT_EQUAL(host_stats(B).sessions_lost, 0);
 	channel_close(&tx);
 	hosts_stop(&hosts);
 }
@@ -567,6 +644,8 @@ int main(void)
 	        UNIT_TEST(has_a_session_on_every_rail),
 	        UNIT_TEST(carries_on_without_a_dead_rail_and_returns_to_it),
 	        UNIT_TEST(goes_home_before_it_has_sent_again_what_was_lost),
+	        UNIT_TEST(replaces_sessions_that_hang),
+	        UNIT_TEST(waits_for_who_rests_without_losing_a_session),
 	        UNIT_TEST(urgent_channels_find_a_rail_that_lives),
 	        UNIT_TEST(asks_not_to_sleep_while_there_is_work),
 	        UNIT_TEST(says_in_words_why_it_cannot_start),

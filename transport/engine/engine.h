@@ -35,9 +35,11 @@ struct engine_config {
 	uint32_t bulk_sessions;    /* per peer, at least 1; one more for urgent channels */
 	bool crc32c;               /* check every frame; implied where the driver asks */
 	uint64_t session_retry_ns; /* between attempts to connect; e.g. 50 ms */
-	uint64_t peer_timeout_ns;  /* no session for that long: RESET (peer's channels) */
-	uint64_t advertise_ns;     /* say credit again while something is open; e.g. 200 ms */
-	uint64_t seed;             /* for session secrets in simulation; 0: getrandom */
+	/* No session for that long: RESET (peer's channels). A channel that asked and heard
+	 * nothing for that long: its peer's sessions that show no life are replaced. */
+	uint64_t peer_timeout_ns;
+	uint64_t advertise_ns; /* say credit again while something is open; e.g. 200 ms */
+	uint64_t seed;         /* for session secrets in simulation; 0: getrandom */
 };
 
 struct engine_callbacks {

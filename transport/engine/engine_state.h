@@ -59,9 +59,10 @@ struct outgoing {
 	uint64_t limit_pos;  /* the peer's */
 	uint64_t probe_ns;   /* ask for credit then, if nothing moved; ENGINE_NEVER */
 	uint64_t probe_wait_ns;
-	bool homing;   /* sends no more on this session: its home is up again */
-	bool eos;      /* seen: rx.pos is the final position */
-	bool eos_sent; /* on this session */
+	uint64_t unanswered_ns; /* waited after PROBEs since the last CREDIT */
+	bool homing;            /* sends no more on this session: its home is up again */
+	bool eos;               /* seen: rx.pos is the final position */
+	bool eos_sent;          /* on this session */
 	bool eos_acked;
 };
 
@@ -138,6 +139,8 @@ struct session {
 	uint32_t attempts; /* since it last worked */
 	uint64_t retry_ns; /* connecting side: when to try (again), or to give up trying */
 	uint64_t up_ns;
+	uint64_t heard_ns;   /* when the peer last said something on it */
+	uint64_t through_ns; /* when there was last a sign that it hears us on it */
 	uint64_t grant_ns;
 	uint8_t secret[WIRE_SECRET_BYTES];
 	struct slu_session *driver_session; /* NULL in NONE and REQUESTED */
@@ -260,6 +263,10 @@ void session_unbind(struct lane *lane); /* the lane uses it no more */
 /* Go to the session where the lane belongs, if that is up again, as soon as
  * nothing of the lane is on the way. */
 void session_rebind_home(struct lane *lane);
+/* A lane that sends has had no answer for as long as a peer may be silent, though an
+ * engine answers whatever its receivers do: those of the peer's sessions that show no
+ * life are lost. The driver of a session that hangs says nothing, so nobody else will. */
+void session_suspect(struct lane *lane);
 /* 0, SLU_AGAIN (the session is marked blocked), -ENOTCONN (DOWN follows) */
 int session_small_send(struct session *session, const struct wire_small *small);
 

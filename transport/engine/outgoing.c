@@ -304,6 +304,7 @@ void outgoing_unbound(struct lane *lane)
 
 	out->in_driver = 0;
 	out->homing = false;
+	out->unanswered_ns = 0;
 	out->send_pos = out->acked_pos;
 	out->eos_sent = out->eos_acked;
 	outgoing_release(lane);
@@ -389,6 +390,9 @@ const char *outgoing_credit(struct lane *lane, const struct wire_small *credit)
 	uint64_t received_pos = credit->pos;
 	bool progress = false;
 
+	out->unanswered_ns = 0;
+	if (lane->session)
+		lane->session->through_ns = lane->engine->now_ns;
 	if (credit->flags & WIRE_CREDIT_STOP) {
 		chan_rx_stop(&out->rx);
 		lane_finish(lane, 0, WIRE_END_STOPPED, "");
@@ -425,9 +429,19 @@ uint64_t outgoing_timers(struct lane *lane, uint64_t now_ns)
 	out->probe_ns = ENGINE_NEVER;
 	if (!outgoing_outstanding(out) || lane->finished || !lane->session)
 		return ENGINE_NEVER;
+	if (out->unanswered_ns >= lane->engine->peer_timeout_ns) {
+		session_suspect(lane);
+		out->unanswered_ns = 0;
+		if (!lane->session)
+			return ENGINE_NEVER;
+	}
 	outgoing_probe_send(lane);
 	if (out->probe_wait_ns < PROBE_WAIT_FACTOR_MAX * lane->engine->advertise_ns)
 		out->probe_wait_ns *= 2;
 	out->probe_ns = now_ns + out->probe_wait_ns;
+	/* Not by the clock: this process may have been stopped for a while. Of a peer
+	 * whose control connection is lost the conductor decides. */
+	if (lane->peer->control_up)
+		out->unanswered_ns += out->probe_wait_ns;
 	return out->probe_ns;
 }

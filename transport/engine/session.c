@@ -182,6 +182,28 @@ void session_violated(struct session *session, const char *problem)
 	session_lost(session, problem);
 }
 
+void session_suspect(struct lane *lane)
+{
+	struct peer *peer = lane->peer;
+	uint64_t timeout_ns = peer->engine->peer_timeout_ns;
+	uint64_t now_ns = peer->engine->now_ns;
+	const struct session *asked = lane->session;
+	char reason[80];
+
+	snprintf(reason, sizeof(reason), "no answer for %.1f s, and no sign of life on it",
+	         (double)lane->out.unanswered_ns / SLU_NS_PER_S);
+	/* The answer may be to come on another session than that of the question: one
+	 * that merely rests is lost with it, for nothing but a connect. */
+	for (unsigned i = 0; i < ENGINE_SESSIONS_MAX; i++) {
+		struct session *session = &peer->sessions[i];
+
+		if (session->state == SESSION_UP &&
+		    (now_ns - session->heard_ns >= timeout_ns ||
+		     (session == asked && now_ns - session->through_ns >= timeout_ns)))
+			session_lost(session, reason);
+	}
+}
+
 static void session_up(struct session *session)
 {
 	struct peer *peer = session->peer;
@@ -191,7 +213,7 @@ static void session_up(struct session *session)
 	if (session->state != SESSION_CONNECTING)
 		return;
 	session->state = SESSION_UP;
-	session->up_ns = engine->now_ns;
+	session->up_ns = session->heard_ns = session->through_ns = engine->now_ns;
 	session->worked = false;
 	session->retry_ns = ENGINE_NEVER;
 	engine->sessions_up++;
@@ -441,12 +463,15 @@ void session_event(struct engine *engine, const struct slu_driver_event *event)
 		             event->text && *event->text ? event->text : "the peer closed it");
 		break;
 	case SLU_DRIVER_RECV_FRAME:
+		session->heard_ns = engine->now_ns;
 		incoming_frame(session, (void *)(uintptr_t)event->message, event->size_bytes);
 		break;
 	case SLU_DRIVER_RECV_SMALL:
+		session->heard_ns = engine->now_ns;
 		session_small_received(session, event->message, event->size_bytes);
 		break;
 	case SLU_DRIVER_SENT:
+		session->through_ns = engine->now_ns;
 		outgoing_sent(engine, event->cookie);
 		break;
 	case SLU_DRIVER_WRITABLE:
