@@ -306,6 +306,7 @@ static struct verbs_rail *rail_add(struct slu_driver *driver)
 	struct verbs_rail *rail = &driver->rails[driver->rail_count];
 
 	rail->driver = driver;
+	rail->connect_timeout_ns = VERBS_CONNECT_TIMEOUT_NS;
 	rail->number = driver->rail_count++;
 	STAILQ_INIT(&rail->slots_free);
 	STAILQ_INIT(&rail->slots_repost);

@@ -34,10 +34,29 @@ void verbs_session_ready(struct slu_session *session)
 static void session_timed(struct slu_session *session)
 {
 	struct slu_driver *driver = session->driver;
+	struct slu_session *before;
 
-	session->deadline_ns = driver->host->now_ns(driver->host->ctx) + VERBS_CONNECT_TIMEOUT_NS;
+	session->timed_ns = driver->host->now_ns(driver->host->ctx);
+	session->deadline_ns = session->timed_ns + session->rail->connect_timeout_ns;
 	session->timed = true;
-	TAILQ_INSERT_TAIL(&driver->timed, session, timer_link);
+	/* By deadline, which is that of the last one but where timeouts changed. */
+	TAILQ_FOREACH_REVERSE(before, &driver->timed, verbs_sessions, timer_link)
+	{
+		if (before->deadline_ns <= session->deadline_ns)
+			break;
+	}
+	if (before)
+		TAILQ_INSERT_AFTER(&driver->timed, before, session, timer_link);
+	else
+		TAILQ_INSERT_HEAD(&driver->timed, session, timer_link);
+}
+
+static void timeout_set(struct verbs_rail *rail, uint64_t ns)
+{
+	rail->connect_timeout_ns = ns < VERBS_CONNECT_TIMEOUT_NS ? VERBS_CONNECT_TIMEOUT_NS
+	                           : ns > VERBS_CONNECT_TIMEOUT_NS_MAX
+	                                   ? VERBS_CONNECT_TIMEOUT_NS_MAX
+	                                   : ns;
 }
 
 static void session_untime(struct slu_session *session)
@@ -140,7 +159,9 @@ void verbs_session_expire(struct slu_driver *driver, uint64_t now_ns)
 
 	while ((session = TAILQ_FIRST(&driver->timed)) && session->deadline_ns <= now_ns) {
 		session_untime(session);
-		verbs_session_fail(session, -ETIMEDOUT, "no connection in time");
+		timeout_set(session->rail, 2 * (session->deadline_ns - session->timed_ns));
+		verbs_session_fail(session, -ETIMEDOUT, "no connection in %.1f s",
+		                   (double)(now_ns - session->timed_ns) / 1e9);
 	}
 }
 
@@ -248,6 +269,8 @@ int verbs_session_accept(struct slu_session *session, void *user)
 static void session_up(struct slu_session *session, uint32_t window)
 {
 	session_untime(session);
+	timeout_set(session->rail, 2 * (session->driver->host->now_ns(session->driver->host->ctx) -
+	                                session->timed_ns));
 	session->state = VERBS_UP;
 	session->was_up = true;
 	session->tell_up = true;

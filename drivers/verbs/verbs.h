@@ -32,9 +32,12 @@
 /* Receives that queue pairs may have taken with them: see rx.c. */
 #define VERBS_SPARES_MAX 32u
 
-/* The CM repeats a lost request only after 4 s; a new attempt is sooner there.
+/* The CM repeats a lost request only after 4 s; a new attempt is sooner there. A host
+ * or a fabric that is overloaded needs longer: each attempt of a rail that runs out of
+ * time doubles it for the next ones, each that succeeds sets it to twice what that took.
  * Less than the engine waits for a session, so that it hears our reason. */
-#define VERBS_CONNECT_TIMEOUT_NS (UINT64_C(1500) * 1000 * 1000)
+#define VERBS_CONNECT_TIMEOUT_NS     (UINT64_C(1500) * 1000 * 1000)
+#define VERBS_CONNECT_TIMEOUT_NS_MAX (4 * VERBS_CONNECT_TIMEOUT_NS)
 /* A rail whose device is gone is looked for this often. */
 #define VERBS_RAIL_RETRY_NS (UINT64_C(1000) * 1000 * 1000)
 /* After this long a device says whether a fault was its port's. */
@@ -112,6 +115,7 @@ struct slu_session {
 	enum verbs_state state;
 	void *user;
 	uint64_t deadline_ns;      /* while timed */
+	uint64_t timed_ns;         /* since when */
 	bool timed, ready, failed; /* on these lists */
 	bool was_up, disconnected, closed;
 
@@ -164,6 +168,7 @@ struct verbs_rail {
 	struct ibv_srq *srq;
 	bool inline_small;
 	uint32_t session_count, sessions_max;
+	uint64_t connect_timeout_ns;
 
 	struct verbs_slot *slots; /* as many as the SRQ takes, and no more */
 	uint32_t slot_count;

@@ -346,7 +346,8 @@ static void a_dead_peer_resets_every_channel_with_the_reason(void)
 
 /* ---- rails --------------------------------------------------------------- */
 
-#define RAILS 3u
+#define RAILS               3u
+#define FABRIC_SESSIONS_MAX 64
 
 /* The loop driver with three rails, any of which may be dead for connects. */
 static struct {
@@ -359,7 +360,7 @@ static struct {
 static struct {
 	bool swallow, cut;
 	struct slu_driver *driver; /* that connects */
-	struct slu_driver_event downs[8];
+	struct slu_driver_event downs[FABRIC_SESSIONS_MAX];
 	int count;
 } fabric;
 
@@ -385,7 +386,7 @@ static int rails_connect(struct slu_driver *driver, const char *address, const v
 		return -ENETDOWN;
 	rails[rail].connected++;
 	r = slu_driver_find("loop")->connect(driver, address + 2, hello, user, ret_session);
-	CU_ASSERT_FATAL(r == 0 && fabric.count < 8);
+	CU_ASSERT_FATAL(r == 0 && fabric.count < FABRIC_SESSIONS_MAX);
 	fabric.swallow = false;
 	fabric.driver = driver;
 	fabric.downs[fabric.count++] = (struct slu_driver_event){.type = SLU_DRIVER_DOWN,
@@ -574,6 +575,27 @@ static void waits_for_who_rests_without_losing_a_session(void)
 	hosts_stop(&hosts);
 }
 
+static void is_ever_more_patient_with_a_host_that_is_slow_to_accept(void)
+{
+	unsigned before;
+
+	rails_start(RAILS);
+	hosts_settle(&hosts);
+	before = rails[2].tried;
+	B->stopped = true;
+	fabric.cut = true;
+	/* 24 times, were each attempt given the same time. */
+	hosts_pass(&hosts, 20 * SLU_NS_PER_S);
+	CU_ASSERT_TRUE(rails[2].tried - before > 5);
+	CU_ASSERT_TRUE(rails[2].tried - before < 20);
+	B->stopped = false;
+	hosts_pass(&hosts, 2 * SLU_NS_PER_S);
+	before = rails[2].tried;
+	hosts_pass(&hosts, 20 * SLU_NS_PER_S);
+	CU_ASSERT_EQUAL(rails[2].tried, before);
+	hosts_stop(&hosts);
+}
+
 static void urgent_channels_find_a_rail_that_lives(void)
 {
 	rails_start(0);
@@ -646,6 +668,7 @@ int main(void)
 	        UNIT_TEST(goes_home_before_it_has_sent_again_what_was_lost),
 	        UNIT_TEST(replaces_sessions_that_hang),
 	        UNIT_TEST(waits_for_who_rests_without_losing_a_session),
+	        UNIT_TEST(is_ever_more_patient_with_a_host_that_is_slow_to_accept),
 	        UNIT_TEST(urgent_channels_find_a_rail_that_lives),
 	        UNIT_TEST(asks_not_to_sleep_while_there_is_work),
 	        UNIT_TEST(says_in_words_why_it_cannot_start),

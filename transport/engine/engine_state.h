@@ -137,6 +137,7 @@ struct session {
 	bool worked;       /* since it is up, something sound came on it */
 	bool granted;      /* accepting side: secret is valid until grant_ns */
 	uint32_t attempts; /* since it last worked */
+	uint32_t waits;    /* for it in vain, since it was last up */
 	uint64_t retry_ns; /* connecting side: when to try (again), or to give up trying */
 	uint64_t up_ns;
 	uint64_t heard_ns;   /* when the peer last said something on it */

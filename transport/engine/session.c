@@ -17,8 +17,10 @@
 #define SESSION_GRANT_NS          (10 * SLU_NS_PER_S)
 #define SESSION_BACKOFF_SHIFT_MAX 6u
 /* How long to wait for a grant or for UP, and to stay up before a session counts
- * as one that works, in units of session_retry_ns. */
-#define SESSION_PATIENCE 32u
+ * as one that works, in units of session_retry_ns. A wait that was in vain makes the
+ * next one twice as long, as far as a grant is good for that. */
+#define SESSION_PATIENCE           32u
+#define SESSION_PATIENCE_SHIFT_MAX 2u
 
 void session_init(struct session *session, struct peer *peer, uint8_t index)
 {
@@ -101,6 +103,14 @@ void session_rebind_home(struct lane *lane)
 	session_bind(lane);
 }
 
+static uint64_t session_patience_ns(const struct session *session)
+{
+	uint32_t shift = session->waits < SESSION_PATIENCE_SHIFT_MAX ? session->waits
+	                                                             : SESSION_PATIENCE_SHIFT_MAX;
+
+	return SESSION_PATIENCE * session->peer->engine->session_retry_ns << shift;
+}
+
 /* ---- up and down --------------------------------------------------------- */
 
 static void session_retry_later(struct session *session)
@@ -138,6 +148,7 @@ void session_drop(struct session *session)
 	bool was_up = session->state == SESSION_UP;
 
 	session->granted = false;
+	session->waits += session->state == SESSION_CONNECTING;
 	if (session->driver_session)
 		engine->ops->session_close(engine->driver, session->driver_session);
 	session->driver_session = NULL;
@@ -215,6 +226,7 @@ static void session_up(struct session *session)
 	session->state = SESSION_UP;
 	session->up_ns = session->heard_ns = session->through_ns = engine->now_ns;
 	session->worked = false;
+	session->waits = 0;
 	session->retry_ns = ENGINE_NEVER;
 	engine->sessions_up++;
 	engine_reserve(engine);
@@ -236,7 +248,7 @@ static void session_connecting(struct session *session, bool crc32c)
 
 	session->state = SESSION_CONNECTING;
 	session->crc32c = crc32c;
-	session->retry_ns = engine->now_ns + SESSION_PATIENCE * engine->session_retry_ns;
+	session->retry_ns = engine->now_ns + session_patience_ns(session);
 	engine_timer_at(engine, session->retry_ns);
 }
 
@@ -248,7 +260,7 @@ static void session_request(struct session *session)
 	uint8_t message[WIRE_CONTROL_MAX];
 
 	session->state = SESSION_REQUESTED;
-	session->retry_ns = engine->now_ns + SESSION_PATIENCE * engine->session_retry_ns;
+	session->retry_ns = engine->now_ns + session_patience_ns(session);
 	engine_timer_at(engine, session->retry_ns);
 	peer_control_send(session->peer, message,
 	                  wire_session_request_encode(message, session->index));
@@ -281,12 +293,14 @@ void session_timers(struct session *session, uint64_t now_ns)
 		engine_timer_at(peer->engine, session->retry_ns);
 		return;
 	}
-	if (session->state == SESSION_NONE)
+	if (session->state == SESSION_NONE) {
 		session_request(session);
-	else if (session->state == SESSION_REQUESTED)
+	} else if (session->state == SESSION_REQUESTED) {
+		session->waits++;
 		session_retry_later(session);
-	else
+	} else {
 		session_lost(session, "it did not come up in time");
+	}
 }
 
 const char *session_grant_received(struct peer *peer, const struct wire_session_grant *grant)
