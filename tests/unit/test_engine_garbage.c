@@ -286,6 +286,30 @@ static void control_messages_out_of_state_are_refused_in_words(void)
 	hosts_stop(&hosts);
 }
 
+static void an_end_finds_its_channel_when_the_name_is_anothers_by_then(void)
+{
+	struct wire_open open = {.direction = SLU_RECV, .lane = LANE(1, 3), .limit_pos = 4};
+	struct wire_end end = {.direction = SLU_RECV, .lane = LANE(1, 3), .error = ECONNRESET};
+	struct slu_token token = host_token(1);
+	struct slu_key key = host_key(1);
+	uint8_t message[WIRE_CONTROL_MAX];
+	struct chan_tx tx;
+
+	three_start();
+	CU_ASSERT_EQUAL(host_open(A, 0, 2, SLU_SEND, 1, 1), 0);
+	chan_tx_init(&tx, &A->ports[HOST_PROCESS], 0);
+	memcpy(open.token, token.bytes, sizeof(open.token));
+	CU_ASSERT_EQUAL(told(message, wire_open_encode(message, &open, &key)), 0);
+	chan_tx_eos(&tx);
+	host_close(A, 0, 0);
+	CU_ASSERT_EQUAL(host_open(A, 1, 2, SLU_SEND, 1, 1), 0);
+	/* The stranger wrote it before our OPEN came, so that it names no lane of ours. */
+	CU_ASSERT_EQUAL(told(message, wire_end_encode(message, &end, &key, "it died")), 0);
+	CU_ASSERT_TRUE(A->done[0]);
+	CU_ASSERT_FALSE(A->done[1]);
+	hosts_stop(&hosts);
+}
+
 static void an_end_in_order_before_anything_was_received_is_a_lie(void)
 {
 	struct wire_end end = {.direction = SLU_RECV, .peer_lane = LANE(1, 0)};
@@ -352,6 +376,7 @@ int main(void)
 	        UNIT_TEST(garbage_in_small_messages_likewise),
 	        UNIT_TEST(credit_for_what_was_never_sent_is_garbage),
 	        UNIT_TEST(control_messages_out_of_state_are_refused_in_words),
+	        UNIT_TEST(an_end_finds_its_channel_when_the_name_is_anothers_by_then),
 	        UNIT_TEST(an_end_in_order_before_anything_was_received_is_a_lie),
 	        UNIT_TEST(remembers_no_more_ends_than_it_can_have_channels),
 	        {NULL, NULL},

@@ -228,7 +228,6 @@ static const char *end_unmet(struct peer *peer, const struct wire_control *contr
 {
 	const struct wire_end *end = &control->end;
 	struct lane_name remote = {.key = control->key, .direction = end->direction};
-	struct lane_name name = {.key = control->key, .direction = opposite(end->direction)};
 	struct pending *pending = pending_find(peer, &remote);
 	struct lane *lane;
 
@@ -240,9 +239,13 @@ static const char *end_unmet(struct peer *peer, const struct wire_control *contr
 		return NULL;
 	}
 	/* It met one of ours meanwhile, and our OPEN that says so was on the way:
-	 * that waits at the peer now, until our own END comes. */
-	HASH_FIND(by_name, peer->engine->by_name, &name, sizeof(name), lane);
-	if (lane && lane->peer == peer && !lane->finished && lane->peer_number == end->lane) {
+	 * that waits at the peer now, until our own END comes. By number: ours may be
+	 * closed, and its name another's. */
+	TAILQ_FOREACH (lane, &peer->lanes, peer_link) {
+		if (lane->peer_number == end->lane && lane->name.direction != end->direction)
+			break;
+	}
+	if (lane && !lane->finished) {
 		lane_peer_ended(lane, (int)end->error, end->flags, control->text);
 		lane->peer_ended = false;
 		lane_end_send(lane);
