@@ -189,6 +189,7 @@ static struct engine *engine_alloc(const struct engine_config *config)
 	engine->advertise_ns = config->advertise_ns;
 	engine->random_state = config->seed;
 	engine->timer_ns = ENGINE_NEVER;
+	engine->late_ns = ENGINE_NEVER;
 	snprintf(engine->node, sizeof(engine->node), "%s", config->node);
 	TAILQ_INIT(&engine->runnable);
 	TAILQ_INIT(&engine->credits);
@@ -360,6 +361,7 @@ uint32_t engine_poll(struct engine *engine, uint64_t now_ns)
 	work += readyset_take(&engine->port->ready, engine_ready, engine);
 	engine_timers(engine);
 	work += engine_senders(engine);
+	incoming_credits_late(engine);
 	engine_credits(engine);
 	engine->ops->flush(engine->driver);
 	engine_counters(engine);
@@ -370,10 +372,11 @@ uint32_t engine_poll(struct engine *engine, uint64_t now_ns)
 uint64_t engine_deadline(const struct engine *engine)
 {
 	uint64_t driver_ns = engine->ops->deadline(engine->driver);
+	uint64_t own_ns = engine->timer_ns < engine->late_ns ? engine->timer_ns : engine->late_ns;
 
 	if (!TAILQ_EMPTY(&engine->runnable))
 		return engine->now_ns;
-	return driver_ns < engine->timer_ns ? driver_ns : engine->timer_ns;
+	return driver_ns < own_ns ? driver_ns : own_ns;
 }
 
 int engine_fd(const struct engine *engine)

@@ -79,7 +79,8 @@ struct incoming {
 	bool wants_more;          /* the peer has more than its limit */
 	bool ack_asked;           /* the peer waits to hear what was received */
 	bool credit_force;        /* say where we are whatever was said before */
-	enum { CREDIT_IDLE, CREDIT_LISTED, CREDIT_BLOCKED } credit; /* list of credit_link */
+	/* list of credit_link; LATE: it may wait for a message in the same direction */
+	enum { CREDIT_IDLE, CREDIT_LISTED, CREDIT_BLOCKED, CREDIT_LATE } credit;
 	TAILQ_ENTRY(lane) credit_link;
 };
 
@@ -148,6 +149,8 @@ struct session {
 	struct lane_list lanes;             /* that use it */
 	struct lane_list lanes_blocked;     /* of those, senders that wait for room */
 	struct lane_list credits_waiting;   /* and receivers whose CREDIT waits */
+	struct lane_list credits_late;      /* urgent receivers that wait for company */
+	uint64_t late_ns;                   /* until then */
 };
 
 /* ---- peers --------------------------------------------------------------- */
@@ -212,6 +215,7 @@ struct engine {
 	uint64_t random_state; /* 0: getrandom */
 	uint64_t now_ns;
 	uint64_t timer_ns;    /* look at the timers then, not later */
+	uint64_t late_ns;     /* and at credits_late of the sessions */
 	struct lane **lanes;  /* by chan_idx */
 	uint16_t *epochs;     /* by chan_idx: of the last lane there */
 	struct lane *by_name; /* ends that an open of that name would collide with */
@@ -321,6 +325,10 @@ const char *incoming_small(struct lane *lane, const struct wire_small *small);
 void incoming_credit_due(struct lane *lane); /* look at it at the end of the round */
 void incoming_credit_undue(struct lane *lane);
 void incoming_credit_send(struct lane *lane);
+/* A frame goes out on the session: what waited for company goes with it. */
+void incoming_credits_along(struct session *session);
+/* Those that have waited for long enough. */
+void incoming_credits_late(struct engine *engine);
 
 /* rendezvous.c */
 const char *rendezvous_open(struct peer *peer, const struct wire_control *control);

@@ -7,7 +7,11 @@
  */
 #include "transport/engine/engine_state.h"
 
+#include "transport/clock.h"
+
 #include <errno.h>
+
+#define CREDIT_LATE_NS SLU_NS_PER_MS
 
 int incoming_init(struct lane *lane)
 {
@@ -35,7 +39,11 @@ void incoming_fini(struct lane *lane)
 
 void incoming_credit_due(struct lane *lane)
 {
-	if (lane->in.credit != CREDIT_IDLE || lane->finished)
+	if (lane->finished)
+		return;
+	if (lane->in.credit == CREDIT_LATE)
+		incoming_credit_undue(lane);
+	if (lane->in.credit != CREDIT_IDLE)
 		return;
 	lane->in.credit = CREDIT_LISTED;
 	TAILQ_INSERT_TAIL(&lane->engine->credits, lane, in.credit_link);
@@ -47,7 +55,35 @@ void incoming_credit_undue(struct lane *lane)
 		TAILQ_REMOVE(&lane->engine->credits, lane, in.credit_link);
 	else if (lane->in.credit == CREDIT_BLOCKED)
 		TAILQ_REMOVE(&lane->session->credits_waiting, lane, in.credit_link);
+	else if (lane->in.credit == CREDIT_LATE)
+		TAILQ_REMOVE(&lane->session->credits_late, lane, in.credit_link);
 	lane->in.credit = CREDIT_IDLE;
+}
+
+/* An answer to what came is likely to follow: then there is one message and one wake-up
+ * of the other agent for both. */
+static void incoming_credit_late(struct lane *lane)
+{
+	struct engine *engine = lane->engine;
+	struct session *session = lane->session;
+
+	if (TAILQ_EMPTY(&session->credits_late)) {
+		session->late_ns = engine->now_ns + CREDIT_LATE_NS;
+		if (session->late_ns < engine->late_ns)
+			engine->late_ns = session->late_ns;
+	}
+	lane->in.credit = CREDIT_LATE;
+	TAILQ_INSERT_TAIL(&session->credits_late, lane, in.credit_link);
+}
+
+void incoming_credits_along(struct session *session)
+{
+	struct lane *lane;
+
+	while ((lane = TAILQ_FIRST(&session->credits_late))) {
+		lane->in.ack_asked = true;
+		incoming_credit_due(lane);
+	}
 }
 
 /* What the local receiver says: its word only, so it is held against what can
@@ -92,17 +128,41 @@ static uint64_t incoming_limit(struct lane *lane)
 
 /* Whether the peer has to hear of limit_pos and received_pos now, or it can wait
  * until there is more to say. */
-static bool incoming_credit_needed(const struct incoming *in, uint64_t limit_pos,
+static bool incoming_credit_needed(const struct lane *lane, uint64_t limit_pos,
                                    uint64_t received_pos)
 {
-	uint64_t quantum = in->share.window > 4 ? in->share.window / 4 : 1;
+	const struct incoming *in = &lane->in;
+	uint64_t quantum = in->share.window / (lane->urgent ? 2 : 4);
 	uint64_t more = limit_pos - in->limit_pos;
 
+	quantum = quantum ? quantum : 1;
 	if (in->credit_force || more >= quantum || received_pos - in->received_told >= quantum)
 		return true;
 	if (in->ack_asked && received_pos != in->received_told)
 		return true;
 	return more && in->tx.pos >= in->limit_pos;
+}
+
+static void session_credits_late(struct session *session)
+{
+	struct engine *engine = session->peer->engine;
+
+	if (TAILQ_EMPTY(&session->credits_late))
+		return;
+	if (engine->now_ns >= session->late_ns)
+		incoming_credits_along(session);
+	else if (session->late_ns < engine->late_ns)
+		engine->late_ns = session->late_ns;
+}
+
+void incoming_credits_late(struct engine *engine)
+{
+	if (engine->now_ns < engine->late_ns)
+		return;
+	engine->late_ns = ENGINE_NEVER;
+	for (uint32_t i = 0; i < engine->peer_room; i++)
+		for (unsigned index = 0; engine->peers[i] && index < ENGINE_SESSIONS_MAX; index++)
+			session_credits_late(&engine->peers[i]->sessions[index]);
 }
 
 void incoming_credit_send(struct lane *lane)
@@ -120,8 +180,11 @@ void incoming_credit_send(struct lane *lane)
 	if (lane->finished || !lane->session || !incoming_look(lane))
 		return;
 	credit.limit_pos = incoming_limit(lane);
-	if (!incoming_credit_needed(in, credit.limit_pos, credit.pos))
+	if (!incoming_credit_needed(lane, credit.limit_pos, credit.pos)) {
+		if (lane->urgent && credit.pos != in->received_told)
+			incoming_credit_late(lane);
 		return;
+	}
 	r = session_small_send(lane->session, &credit);
 	if (r == SLU_AGAIN) {
 		in->credit = CREDIT_BLOCKED;

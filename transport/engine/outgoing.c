@@ -17,6 +17,7 @@
 #define OUTGOING_BURST        16u /* messages per channel and round */
 #define OUTGOING_FRAMES_FIRST 8u
 #define PROBE_WAIT_FACTOR_MAX 16u
+#define ACK_LATE_PART         4u /* of the window may be kept for want of an ACK */
 
 int outgoing_init(struct lane *lane)
 {
@@ -169,6 +170,17 @@ void outgoing_fini(struct lane *lane)
 
 /* ---- sending ------------------------------------------------------------- */
 
+/*
+ * Whether the peer is to say at once what it has, when nothing follows. Not on an
+ * urgent channel that keeps few frames: there an answer is likely to come anyway.
+ */
+static bool outgoing_wants_ack(const struct lane *lane)
+{
+	const struct outgoing *out = &lane->out;
+
+	return !lane->urgent || ACK_LATE_PART * (out->rx.pos - out->released_pos) > out->rx.window;
+}
+
 static int outgoing_frame_send(struct lane *lane)
 {
 	struct engine *engine = lane->engine;
@@ -183,7 +195,7 @@ static int outgoing_frame_send(struct lane *lane)
 	        .pos = out->send_pos,
 	        .tag = kept->tag,
 	        .flags = (uint8_t)((lane->session->crc32c ? WIRE_DATA_CRC32C : 0) |
-	                           (last ? WIRE_DATA_ACK : 0) |
+	                           (last && outgoing_wants_ack(lane) ? WIRE_DATA_ACK : 0) |
 	                           (closes && !last ? WIRE_DATA_MORE : 0)),
 	};
 	int r;
@@ -194,6 +206,7 @@ static int outgoing_frame_send(struct lane *lane)
 	                      (uint64_t)lane->number << 32 | (uint32_t)out->send_pos);
 	if (r != SLU_OK)
 		return r;
+	incoming_credits_along(lane->session);
 	engine->stats.tx_frames++;
 	engine->stats.tx_bytes += kept->size_bytes;
 	if (!out->in_driver++)

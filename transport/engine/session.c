@@ -28,6 +28,7 @@ void session_init(struct session *session, struct peer *peer, uint8_t index)
 	TAILQ_INIT(&session->lanes);
 	TAILQ_INIT(&session->lanes_blocked);
 	TAILQ_INIT(&session->credits_waiting);
+	TAILQ_INIT(&session->credits_late);
 }
 
 /* ---- lanes on sessions --------------------------------------------------- */
