@@ -112,11 +112,16 @@ bool port_try_sleep(struct port *port)
 	return false;
 }
 
+void port_wake_unrung(struct port *port)
+{
+	atomic_store(&port->self->sleeping, 0);
+}
+
 void port_wake(struct port *port)
 {
 	uint64_t count;
 
-	atomic_store(&port->self->sleeping, 0);
+	port_wake_unrung(port);
 	/* EAGAIN: something else woke us */
 	if (read(port->doorbell_fd, &count, sizeof(count)) < 0)
 		return;

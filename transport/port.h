@@ -51,5 +51,8 @@ void port_ring_all(struct port *port);
 bool port_try_sleep(struct port *port);
 /* Wake: clears `sleeping` and drains the doorbell. */
 void port_wake(struct port *port);
+/* The same by who knows that the doorbell was not rung: one system call less. Should
+ * it ring just now, the next sleep ends at once. */
+void port_wake_unrung(struct port *port);
 
 #endif

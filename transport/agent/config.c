@@ -413,7 +413,7 @@ static struct config *config_defaults(void)
 	        .socket_path = strdup("/run/sluice/sluiced.sock"),
 	        .socket_mode = 0666,
 	        .poller_count = 1,
-	        .spin_ns = 20 * SLU_NS_PER_US,
+	        .spin_ns = 50 * SLU_NS_PER_US,
 	        .log_level = LOG_LEVEL_INFO,
 	        .rendezvous_timeout_ns = 30 * SLU_NS_PER_S,
 	        .peer_timeout_ns = 5 * SLU_NS_PER_S,

@@ -13,9 +13,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define POLLER_SESSION_RETRY_NS (50 * SLU_NS_PER_MS)
-#define POLLER_ADVERTISE_NS     (200 * SLU_NS_PER_MS)
-#define POLLER_SPIN_NS_MIN      (1 * SLU_NS_PER_US)
+#define POLLER_SESSION_RETRY_NS  (50 * SLU_NS_PER_MS)
+#define POLLER_ADVERTISE_NS      (200 * SLU_NS_PER_MS)
+#define POLLER_SPIN_FAILURES_MAX 8u /* a spin in vain for every 256 sleeps costs nothing */
 
 /* ---- the loop ---------------------------------------------------------- */
 
@@ -33,8 +33,10 @@ static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)
  * next deadline. */
 static void poller_sleep(struct poller *poller, uint64_t now_ns)
 {
-	struct epoll_event events[4];
+	struct epoll_event events[3]; /* for each descriptor there is */
 	uint64_t deadline_ns = engine_deadline(poller->engine);
+	bool rung = false;
+	int count = 0;
 
 	if (deadline_ns <= now_ns || !port_try_sleep(&poller->port))
 		return;
@@ -42,21 +44,42 @@ static void poller_sleep(struct poller *poller, uint64_t now_ns)
 		counter_add(&poller->port.self->sleeps, 1);
 		if (poller->config.idx == 0)
 			arena_count(poller->config.arena, ARENA_POLLER_SLEEPS, 1);
-		epoll_wait(poller->epoll_fd, events, 4, timeout_ms(now_ns, deadline_ns));
+		count = epoll_wait(poller->epoll_fd, events, 3, timeout_ms(now_ns, deadline_ns));
 	}
-	port_wake(&poller->port);
+	for (int i = 0; i < count; i++)
+		rung |= events[i].data.fd == poller->doorbell_fd;
+	if (rung)
+		port_wake(&poller->port);
+	else
+		port_wake_unrung(&poller->port);
 }
 
-/* Spinning pays if work comes while we spin: then spin longer next time, up to
- * what the configuration allows; else less. Each look gives the CPU to whoever
- * wants it, for that may be the executor we wait for. */
+/* Whether to spin before this sleep. Spinning pays when it ends in work; when it did
+ * not, the next 2, 4, ... times sleep at once. */
+static bool poller_spins(struct poller *poller)
+{
+	if (!poller->spin_skips)
+		return poller->config.config->agent.spin_ns > 0;
+	poller->spin_skips--;
+	return false;
+}
+
+static void poller_spun(struct poller *poller, bool in_vain)
+{
+	if (!in_vain)
+		poller->spin_failures = 0;
+	else if (poller->spin_failures < POLLER_SPIN_FAILURES_MAX)
+		poller->spin_failures++;
+	poller->spin_skips = in_vain ? 1u << poller->spin_failures : 0;
+}
+
+/* While spinning each look gives the CPU to whoever wants it, for that may be the
+ * executor we wait for. */
 static void poller_loop(struct poller *poller)
 {
-	uint64_t spin_ns_max = poller->config.config->agent.spin_ns;
-	uint64_t work_ns = clock_now_ns();
-	bool spinning = false;
+	uint64_t spin_ns = poller->config.config->agent.spin_ns;
+	uint64_t spin_from_ns = 0; /* 0: does not spin */
 
-	poller->spin_ns = spin_ns_max;
 	while (!poller->stopping) {
 		uint64_t now_ns = clock_now_ns();
 		uint32_t done = poller_commands(poller, now_ns);
@@ -65,19 +88,18 @@ static void poller_loop(struct poller *poller)
 		if (poller->config.idx == 0)
 			arena_count(poller->config.arena, ARENA_POLLER_LOOPS, 1);
 		if (done) {
-			if (spinning && 2 * poller->spin_ns <= spin_ns_max)
-				poller->spin_ns *= 2;
-			spinning = false;
-			work_ns = now_ns;
-		} else if (now_ns - work_ns < poller->spin_ns) {
-			spinning = true;
+			if (spin_from_ns)
+				poller_spun(poller, false);
+			spin_from_ns = 0;
+		} else if (!spin_from_ns && poller_spins(poller)) {
+			spin_from_ns = now_ns;
+		} else if (spin_from_ns && now_ns - spin_from_ns < spin_ns) {
 			sched_yield();
 		} else {
-			if (poller->spin_ns / 2 >= POLLER_SPIN_NS_MIN)
-				poller->spin_ns /= 2;
-			spinning = false;
+			if (spin_from_ns)
+				poller_spun(poller, true);
+			spin_from_ns = 0;
 			poller_sleep(poller, now_ns);
-			work_ns = clock_now_ns();
 		}
 	}
 }
@@ -86,7 +108,7 @@ static void poller_loop(struct poller *poller)
 
 static int poller_watch(struct poller *poller, int fd)
 {
-	struct epoll_event event = {.events = EPOLLIN};
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
 	return fd >= 0 && epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }

@@ -22,7 +22,8 @@ struct poller {
 	const struct slu_driver_ops *ops;
 	uint32_t *epochs; /* by peer: of the connection the engine knows */
 	int epoll_fd;
-	uint64_t spin_ns; /* as adapted */
+	unsigned spin_failures; /* in a row */
+	unsigned spin_skips;    /* sleeps without spinning before the next try */
 	bool stopping;
 };
 
