@@ -335,6 +335,7 @@ int host_open(struct host *host, uint32_t chan_idx, uint32_t peer, enum slu_dire
 	        .direction = direction,
 	        .key = host_key(number),
 	        .token = host_token(token),
+	        .urgent = host->urgent,
 	        .rendezvous_deadline_ns = host->hosts->now_ns + 5 * SLU_NS_PER_S,
 	};
 

@@ -36,6 +36,7 @@ struct host {
 	struct engine *engine; /* NULL: a stranger */
 	bool control_broken;   /* sends fail */
 	bool stopped;          /* does nothing, for now */
+	bool urgent;           /* so are channels that are opened from now on */
 	bool done[HOST_CHANNELS];
 	char error[ARENA_ERROR_BYTES]; /* of the last control message refused */
 	int control_result;

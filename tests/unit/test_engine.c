@@ -99,6 +99,76 @@ static void moves_frames_without_anybody_asking_again(void)
 	hosts_stop(&hosts);
 }
 
+/* An urgent channel each way; what A sends is answered by B. */
+static void urgent_pair_open(struct chan_tx tx[2], struct chan_rx rx[2])
+{
+	A->urgent = B->urgent = true;
+	channel_open(&tx[0], &rx[0], 1);
+	CU_ASSERT_EQUAL_FATAL(host_open(B, 1, 0, SLU_SEND, 2, 2), 0);
+	CU_ASSERT_EQUAL_FATAL(host_open(A, 1, 1, SLU_RECV, 2, 2), 0);
+	chan_tx_init(&tx[1], &B->ports[HOST_PROCESS], 1);
+	chan_rx_init(&rx[1], &A->ports[HOST_PROCESS], 1, 0);
+	hosts_settle(&hosts);
+}
+
+static void send_and_take(struct chan_tx *tx, struct chan_rx *rx, uint32_t sent)
+{
+	uint32_t number;
+
+	CU_ASSERT_TRUE_FATAL(host_send(tx, sent));
+	hosts_settle(&hosts);
+	CU_ASSERT_EQUAL_FATAL(host_recv(rx, &number), SLU_OK);
+	CU_ASSERT_EQUAL(number, sent);
+	hosts_settle(&hosts);
+}
+
+static void sends_credit_of_urgent_channels_with_the_answer(void)
+{
+	struct chan_tx tx[2];
+	struct chan_rx rx[2];
+	uint64_t credits;
+
+	two_start();
+	urgent_pair_open(tx, rx);
+	credits = host_stats(B).credits_sent;
+	send_and_take(&tx[0], &rx[0], 0);
+	CU_ASSERT_EQUAL(host_stats(B).credits_sent, credits);
+	send_and_take(&tx[1], &rx[1], 0);
+	CU_ASSERT_EQUAL(host_stats(B).credits_sent, credits + 1);
+	for (uint32_t i = 1; i < 100; i++) {
+		send_and_take(&tx[0], &rx[0], i);
+		send_and_take(&tx[1], &rx[1], i);
+	}
+	CU_ASSERT_EQUAL(host_stats(B).credits_sent, credits + 100);
+	hosts_stop(&hosts);
+}
+
+static void sends_credit_of_urgent_channels_soon_without_an_answer(void)
+{
+	struct chan_tx tx[2];
+	struct chan_rx rx[2];
+	uint64_t credits;
+
+	two_start();
+	urgent_pair_open(tx, rx);
+	credits = host_stats(B).credits_sent;
+	send_and_take(&tx[0], &rx[0], 0);
+	CU_ASSERT_TRUE(engine_deadline(B->engine) <= hosts.now_ns + SLU_NS_PER_MS);
+	hosts_pass(&hosts, SLU_NS_PER_MS);
+	CU_ASSERT_EQUAL(host_stats(B).credits_sent, credits + 1);
+	/* Who sends much without an answer is not kept waiting. */
+	traffic_flows(&tx[0], &rx[0], 500);
+	chan_tx_eos(&tx[1]);
+	host_close(B, 1, 0);
+	hosts_settle(&hosts);
+	host_close(A, 1, 0);
+	hosts_settle(&hosts);
+	channel_close(&tx[0]);
+	CU_ASSERT_TRUE(host_full(A));
+	CU_ASSERT_TRUE(host_full(B));
+	hosts_stop(&hosts);
+}
+
 static void leaves_frames_in_the_ring_that_the_peer_has_no_room_for(void)
 {
 	struct chan_tx tx;
@@ -650,6 +720,8 @@ int main(void)
 {
 	static const struct unit_test tests[] = {
 	        UNIT_TEST(moves_frames_without_anybody_asking_again),
+	        UNIT_TEST(sends_credit_of_urgent_channels_with_the_answer),
+	        UNIT_TEST(sends_credit_of_urgent_channels_soon_without_an_answer),
 	        UNIT_TEST(leaves_frames_in_the_ring_that_the_peer_has_no_room_for),
 	        UNIT_TEST(refuses_what_cannot_be_guaranteed_a_frame),
 	        UNIT_TEST(refuses_a_second_end_of_the_same_name),
