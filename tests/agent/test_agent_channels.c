@@ -2,6 +2,7 @@
 /* test_agent_channels.c - channels within one host as the agent arranges them:
  * who comes when, who leaves how, and what the other end is told. Through the
  * public interface; each end in an endpoint of its own. */
+#include "tests/agent/byte_channel.h"
 #include "tests/agent/raw_client.h"
 #include "tests/unit/unit.h"
 #include "transport/endpoint.h"
@@ -108,52 +109,6 @@ static slu_channel *open_end(slu_endpoint *endpoint, enum slu_direction directio
 
 	CU_ASSERT_EQUAL_FATAL(open_with(endpoint, direction, 1, 0, &channel), 0);
 	return channel;
-}
-
-static int send_byte(slu_channel *channel, uint8_t byte)
-{
-	void *data;
-	size_t room;
-	int result;
-
-	while ((result = slu_channel_acquire(channel, &data, &room)) == SLU_AGAIN)
-		slu_channel_wait(channel, UINT64_MAX, -1);
-	if (result != SLU_OK)
-		return result;
-	*(uint8_t *)data = byte;
-	return slu_channel_commit(channel, 1, 0);
-}
-
-/* The byte of the next frame; SLU_EOS + 1000; or a negative result. */
-static int receive_byte(slu_channel *channel)
-{
-	struct slu_frame frame;
-	int result;
-
-	while ((result = slu_channel_recv(channel, &frame)) == SLU_AGAIN)
-		slu_channel_wait(channel, UINT64_MAX, -1);
-	if (result != SLU_OK)
-		return result < 0 ? result : result + 1000;
-	result = *(const uint8_t *)frame.data;
-	slu_frame_release(&frame);
-	return result;
-}
-
-/* Wait until the sender is told something else than to wait. */
-static int sender_result(slu_channel *channel)
-{
-	int result = SLU_OK;
-
-	while (result == SLU_OK)
-		result = send_byte(channel, 0);
-	return result;
-}
-
-static void assert_reason(slu_channel *channel, const char *words)
-{
-	if (!strstr(slu_channel_reason(channel), words))
-		fprintf(stderr, "\nnot \"%s\" in \"%s\"\n", words, slu_channel_reason(channel));
-	CU_ASSERT_PTR_NOT_NULL(strstr(slu_channel_reason(channel), words));
 }
 
 /* ---- coming ------------------------------------------------------------ */

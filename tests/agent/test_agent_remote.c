@@ -2,6 +2,7 @@
 /* test_agent_remote.c - channels between two agents as conductors arrange them:
  * hosts that come later, stop, die and come back. */
 #include "tests/agent/agent_fixture.h"
+#include "tests/agent/byte_channel.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -82,51 +83,6 @@ static slu_channel *open_end(int host, enum slu_direction direction, uint64_t ti
 
 	CU_ASSERT_EQUAL_FATAL(slu_channel_open(ends[host], &options, &channel), 0);
 	return channel;
-}
-
-static int send_byte(slu_channel *channel, uint8_t byte)
-{
-	void *data;
-	size_t room;
-	int result;
-
-	while ((result = slu_channel_acquire(channel, &data, &room)) == SLU_AGAIN)
-		slu_channel_wait(channel, UINT64_MAX, -1);
-	if (result != SLU_OK)
-		return result;
-	*(uint8_t *)data = byte;
-	return slu_channel_commit(channel, 1, 0);
-}
-
-static int sender_result(slu_channel *channel)
-{
-	int result = SLU_OK;
-
-	while (result == SLU_OK)
-		result = send_byte(channel, 0);
-	return result;
-}
-
-/* The byte of the next frame; SLU_EOS + 1000; or a negative result. */
-static int receive_byte(slu_channel *channel)
-{
-	struct slu_frame frame;
-	int result;
-
-	while ((result = slu_channel_recv(channel, &frame)) == SLU_AGAIN)
-		slu_channel_wait(channel, UINT64_MAX, -1);
-	if (result != SLU_OK)
-		return result < 0 ? result : result + 1000;
-	result = *(const uint8_t *)frame.data;
-	slu_frame_release(&frame);
-	return result;
-}
-
-static void assert_reason(slu_channel *channel, const char *words)
-{
-	if (!strstr(slu_channel_reason(channel), words))
-		fprintf(stderr, "\nnot \"%s\" in \"%s\"\n", words, slu_channel_reason(channel));
-	CU_ASSERT_PTR_NOT_NULL(strstr(slu_channel_reason(channel), words));
 }
 
 /* One byte from host to host and its end. */

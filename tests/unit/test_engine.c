@@ -3,35 +3,13 @@
  * test_engine.c - engines over the loop driver, one promise at a time: what the
  * simulation sees only from afar, or only with luck.
  */
-#include "tests/unit/engine_fixture.h"
+#include "tests/unit/engine_pair.h"
 #include "tests/unit/unit.h"
 #include "transport/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static struct hosts hosts;
-static struct host *const A = &hosts.host[0];
-static struct host *const B = &hosts.host[1];
-
-/* Nobody asks again in these tests: what is not said by itself is missed. */
-static void two_start(void)
-{
-	hosts_start(&hosts, &(struct hosts_config){.count = 2,
-	                                           .receive_frames = 24,
-	                                           .advertise_ns = 3600 * SLU_NS_PER_S});
-}
-
-/* A channel from A to B in entries 0, ends attached. */
-static void channel_open(struct chan_tx *tx, struct chan_rx *rx, uint32_t number)
-{
-	CU_ASSERT_EQUAL_FATAL(host_open(A, 0, 1, SLU_SEND, number, number), 0);
-	CU_ASSERT_EQUAL_FATAL(host_open(B, 0, 0, SLU_RECV, number, number), 0);
-	chan_tx_init(tx, &A->ports[HOST_PROCESS], 0);
-	chan_rx_init(rx, &B->ports[HOST_PROCESS], 0, 0);
-	hosts_settle(&hosts);
-}
 
 static void channel_close(struct chan_tx *tx)
 {
@@ -42,37 +20,6 @@ static void channel_close(struct chan_tx *tx)
 	hosts_settle(&hosts);
 	CU_ASSERT_TRUE(A->done[0]);
 	CU_ASSERT_TRUE(B->done[0]);
-}
-
-static int reset_error(const struct host *host, uint32_t chan_idx)
-{
-	return chan_reset_error(arena_chan(host->arena, chan_idx));
-}
-
-static const char *reset_text(const struct host *host, uint32_t chan_idx)
-{
-	return chan_reset_text(arena_chan(host->arena, chan_idx));
-}
-
-/* Whether a channel from A to B still works. */
-static void traffic_flows(struct chan_tx *tx, struct chan_rx *rx, uint32_t count)
-{
-	uint32_t sent = 0, received = 0, number;
-	int idle = 0;
-
-	while (received < count && idle < 3) {
-		idle++;
-		while (sent < count && host_send(tx, sent))
-			sent++;
-		hosts_settle(&hosts);
-		while (host_recv(rx, &number) == SLU_OK) {
-			CU_ASSERT_EQUAL(number, received);
-			received++;
-			idle = 0;
-		}
-		hosts_settle(&hosts);
-	}
-	CU_ASSERT_EQUAL(received, count);
 }
 
 /* ---- sound engines ------------------------------------------------------- */
