@@ -149,6 +149,48 @@ static void jump_hash_is_the_published_one(void)
 	CU_ASSERT(slu_motion_jump_hash(UINT64_MAX, UINT32_MAX) < UINT32_MAX);
 }
 
+/* The figure of the paper, as it is printed there. */
+static uint32_t published_jump_hash(uint64_t key, int32_t num_buckets)
+{
+	int64_t b = -1, j = 0;
+
+	while (j < num_buckets) {
+		b = j;
+		key = key * UINT64_C(2862933555777941757) + 1;
+		j = (int64_t)((double)(b + 1) *
+		              ((double)(INT64_C(1) << 31) / (double)((key >> 33) + 1)));
+	}
+	return (uint32_t)b;
+}
+
+/* A hash whose draw number n of the paper's generator is that one. */
+static uint64_t hash_with_draw(uint64_t draw, unsigned n, uint64_t low)
+{
+	uint64_t key = (draw - 1) << 33 | low >> 31;
+
+	while (n--) /* its inverse: the reciprocal of the multiplier modulo 2^64 */
+		key = (key - 1) * UINT64_C(0xdfe66807999cec55);
+	return key;
+}
+
+static void jump_hash_is_that_of_the_paper_also_at_the_edges_of_buckets(void)
+{
+	unsigned differ = 0;
+
+	for (uint32_t count = 1; count <= 70; count++)
+		for (uint64_t i = 0; i < 20000; i++) {
+			uint64_t any = i * UINT64_C(0x9e3779b97f4a7c15);
+			uint64_t edge = (UINT64_C(1) << 31) * (i % 10 + 1) / (i / 10 % 10 + 1);
+			uint64_t draw = edge + i / 100 % 5 - 2;
+			bool drawn = i % 2 && draw >= 1 && draw <= UINT64_C(1) << 31;
+			uint64_t hash = drawn ? hash_with_draw(draw, 1 + i / 500 % 4, any) : any;
+
+			differ += slu_motion_jump_hash(hash, count) !=
+			          published_jump_hash(hash, (int32_t)count);
+		}
+	CU_ASSERT_EQUAL(differ, 0);
+}
+
 static void jump_hash_moves_only_to_the_new_bucket(void)
 {
 	unsigned moved = 0;
@@ -293,6 +335,7 @@ int main(void)
 	        UNIT_TEST(pieces_out_of_place_are_refused),
 	        UNIT_TEST(merge_gives_rows_in_order_and_equal_ones_by_input),
 	        UNIT_TEST(jump_hash_is_the_published_one),
+	        UNIT_TEST(jump_hash_is_that_of_the_paper_also_at_the_edges_of_buckets),
 	        UNIT_TEST(jump_hash_moves_only_to_the_new_bucket),
 	        UNIT_TEST(backlog_keeps_order_over_memory_and_file),
 	        UNIT_TEST(cleared_backlog_gives_everything_back),
