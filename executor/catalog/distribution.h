@@ -38,8 +38,16 @@ extern const MppDistribution *mpp_distribution_get(Oid relid);
 
 /* ---- hash ---- */
 
+/* Integers are hashed here: the way to PostgreSQL's function takes longer than it. */
+typedef enum MppHashKind {
+	MPP_HASH_FUNCTION,
+	MPP_HASH_INT4,
+	MPP_HASH_INT8,
+} MppHashKind;
+
 typedef struct MppHash {
 	int key_count;
+	MppHashKind *kinds;
 	FmgrInfo *functions;
 	Oid *collations;
 } MppHash;

@@ -9,6 +9,7 @@
 #include <common/hashfn.h>
 #include <fmgr.h>
 #include <utils/builtins.h>
+#include <utils/fmgrprotos.h>
 #include <utils/lsyscache.h>
 #include <utils/typcache.h>
 
@@ -69,9 +70,19 @@ bool mpp_type_has_hash(Oid type)
 	return OidIsValid(hash_function(type)) && is_same_everywhere(type);
 }
 
+static MppHashKind kind_of(const FmgrInfo *function)
+{
+	if (function->fn_addr == hashint4extended)
+		return MPP_HASH_INT4;
+	if (function->fn_addr == hashint8extended)
+		return MPP_HASH_INT8;
+	return MPP_HASH_FUNCTION;
+}
+
 void mpp_hash_init(MppHash *hash, int key_count, const Oid *types, const Oid *collations)
 {
 	hash->key_count = key_count;
+	hash->kinds = palloc(sizeof(MppHashKind) * Max(key_count, 1));
 	hash->functions = palloc(sizeof(FmgrInfo) * Max(key_count, 1));
 	hash->collations = palloc(sizeof(Oid) * Max(key_count, 1));
 	for (int i = 0; i < key_count; i++) {
@@ -83,8 +94,32 @@ void mpp_hash_init(MppHash *hash, int key_count, const Oid *types, const Oid *co
 			         errmsg("could not identify an extended hash function for type %s",
 			                format_type_be(types[i]))));
 		fmgr_info(function, &hash->functions[i]);
+		hash->kinds[i] = kind_of(&hash->functions[i]);
 		hash->collations[i] = collations[i];
 	}
+}
+
+/* As hashint8extended(): that of the int4, for a value that has one. */
+static uint64 hash_int8(int64 value)
+{
+	uint32 low = (uint32)value;
+	uint32 high = (uint32)((uint64)value >> 32);
+
+	return hash_bytes_uint32_extended(low ^ (value >= 0 ? high : ~high), 0);
+}
+
+static uint64 hash_column(const MppHash *hash, int i, Datum value)
+{
+	switch (hash->kinds[i]) {
+	case MPP_HASH_INT4:
+		return hash_bytes_uint32_extended(DatumGetUInt32(value), 0);
+	case MPP_HASH_INT8:
+		return hash_int8(DatumGetInt64(value));
+	case MPP_HASH_FUNCTION:
+		break;
+	}
+	return DatumGetUInt64(FunctionCall2Coll(&hash->functions[i], hash->collations[i], value,
+	                                        UInt64GetDatum(0)));
 }
 
 uint64 mpp_hash_row(const MppHash *hash, const Datum *values, const bool *nulls)
@@ -92,12 +127,8 @@ uint64 mpp_hash_row(const MppHash *hash, const Datum *values, const bool *nulls)
 	uint64 row = 0;
 
 	for (int i = 0; i < hash->key_count; i++) {
-		uint64 column = 0;
+		uint64 column = nulls[i] ? 0 : hash_column(hash, i, values[i]);
 
-		if (!nulls[i])
-			column = DatumGetUInt64(FunctionCall2Coll(&hash->functions[i],
-			                                          hash->collations[i], values[i],
-			                                          UInt64GetDatum(0)));
 		/* One key: its hash itself. */
 		row = i == 0 ? column : hash_combine64(row, column);
 	}

@@ -10,6 +10,16 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from cluster import ClusterCase, main, psycopg2  # noqa: E402
 
 
+def jump_hash(key, buckets):
+    """Lamping, Veach: A Fast, Minimal Memory, Consistent Hash Algorithm."""
+    bucket, after = -1, 0
+    while after < buckets:
+        bucket = after
+        key = (key * 2862933555777941757 + 1) % 2**64
+        after = int((bucket + 1) * (2**31 / ((key >> 33) + 1)))
+    return bucket
+
+
 class Tables(ClusterCase):
     def distribution(self, table):
         return self.cluster.query("select policy, keys from sluice.distribution"
@@ -69,6 +79,19 @@ class Tables(ClusterCase):
             "select count(*) from generate_series(-300, 300) n where sluice.hash_segment(n)"
             " <> sluice.hash_segment(n::bigint) or sluice.hash_segment(n::smallint)"
             " <> sluice.hash_segment(n)"), 0)
+
+    def test_integers_are_hashed_as_postgresql_hashes_them(self):
+        for kind, function in (("int2", "hashint2extended"), ("int4", "hashint4extended"),
+                               ("int8", "hashint8extended"), ("date", "hashint4extended")):
+            values = {"int2": "(n * 311)::int2", "int4": "n * 20000003", "date": "date 'epoch' + n",
+                      "int8": "n * n * n * 8000000000007"}[kind]
+            argument = "x - date '2000-01-01'" if kind == "date" else "x"
+            rows = self.cluster.query(
+                f"select {function}({argument}, 0), sluice.hash_segment(x) from"
+                f" (select {values} from generate_series(-100::{'int8' if kind == 'int8' else 'int'},"
+                " 100) n) s(x)")
+            self.assertEqual([segment for _, segment in rows],
+                             [jump_hash(value % 2**64, self.segments) for value, _ in rows], kind)
 
     def test_rows_move_to_their_new_distribution(self):
         self.cluster.execute(
