@@ -248,13 +248,19 @@ static inline void slu_motion_append(slu_motion_sender *sender, uint32_t destina
 	if (__builtin_expect(destination < head->lane_count && head->lanes[destination].cursor,
 	                     1)) {
 		struct slu_motion_lane *lane = &head->lanes[destination];
-		uint8_t *row = lane->cursor->next;
+		struct slu_cursor *cursor = lane->cursor;
+		uint8_t *row = cursor->next;
 		size_t room = slu_motion_row_room(size_bytes);
 		uint32_t length = (uint32_t)size_bytes;
 
 		memcpy(row, &length, sizeof(length));
-		memset(row + size_bytes, 0, room - size_bytes);
-		lane->cursor->next = row + room;
+		/* Padding, and where the frame goes on what the next row will overwrite: always
+		 * eight bytes, because a number that varies takes a call. */
+		if (__builtin_expect((size_t)(cursor->end - row) >= size_bytes + 8, 1))
+			memset(row + size_bytes, 0, 8);
+		else
+			memset(row + size_bytes, 0, room - size_bytes);
+		cursor->next = row + room;
 		lane->rows++;
 		return;
 	}
