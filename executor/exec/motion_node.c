@@ -22,6 +22,10 @@
 static ExecutorRun_hook_type previous_executor_run;
 static bool run_is_last; /* the execution at hand is the only one of its plan */
 
+/* Rows of numbers with no more columns than these are read as they come: that is less
+ * than to look later which ones are wanted. */
+#define COLUMNS_READ_AT_ONCE 8
+
 static Node *create_state(CustomScan *scan);
 
 const CustomScanMethods mpp_motion_scan_methods = {
@@ -99,6 +103,8 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 	        (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)) != 0;
 	type = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 	state->codec = mpp_row_codec_create(type);
+	if (!state->codec && type->natts <= COLUMNS_READ_AT_ONCE)
+		state->fixed = mpp_fixed_row_create(type);
 	if (state->motion.kind == MPP_MOTION_ORDERED)
 		state->merge = mpp_merge_create(&state->motion, type, state->codec);
 	if (!state->is_root)
@@ -170,6 +176,28 @@ static MinimalTuple decode(MppMotionState *state, MinimalTuple tuple)
 	return tuple;
 }
 
+/* As ExecStoreMinimalTuple(), which is three calls. */
+static inline void store(const MppMotionState *state, MinimalTuple tuple, TupleTableSlot *slot)
+{
+	MinimalTupleTableSlot *minimal = (MinimalTupleTableSlot *)slot;
+
+	if (unlikely(TTS_SHOULDFREE(slot))) {
+		ExecStoreMinimalTuple(tuple, slot, false);
+		return;
+	}
+	slot->tts_flags &= (uint16)~TTS_FLAG_EMPTY;
+	slot->tts_nvalid = 0;
+	minimal->off = 0;
+	minimal->mintuple = tuple;
+	minimal->minhdr.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+	minimal->minhdr.t_data = (HeapTupleHeader)((char *)tuple - MINIMAL_TUPLE_OFFSET);
+	if (state->fixed && likely(mpp_fixed_row_is(state->fixed, tuple))) {
+		mpp_fixed_row_deform(state->fixed, (const char *)tuple, slot->tts_values,
+		                     slot->tts_isnull);
+		slot->tts_nvalid = (AttrNumber)state->fixed->natts;
+	}
+}
+
 static TupleTableSlot *next(ScanState *ss)
 {
 	MppMotionState *state = (MppMotionState *)ss;
@@ -185,7 +213,7 @@ static TupleTableSlot *next(ScanState *ss)
 		return ExecClearTuple(slot);
 	if (unlikely(state->codec))
 		tuple = decode(state, tuple);
-	ExecStoreMinimalTuple(tuple, slot, false);
+	store(state, tuple, slot);
 	if (unlikely(state->keeps_rows))
 		keep(state, tuple, slot);
 	return slot;
@@ -200,10 +228,8 @@ static TupleTableSlot *execute(CustomScanState *node)
 {
 	/* What ExecScan() would do for nothing, once for each row. */
 	if (likely(!node->ss.ps.qual && !node->ss.ps.ps_ProjInfo &&
-	           !((MppMotionState *)node)->codec)) {
-		CHECK_FOR_INTERRUPTS();
+	           !((MppMotionState *)node)->codec))
 		return next(&node->ss);
-	}
 	return ExecScan(&node->ss, next, recheck);
 }
 

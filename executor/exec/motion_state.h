@@ -12,6 +12,7 @@
 #include <sluice/motion.h>
 #include <utils/tuplestore.h>
 
+#include "executor/exec/fixed_row.h"
 #include "executor/exec/merge.h"
 #include "executor/exec/motion_plan.h"
 #include "executor/exec/row_codec.h"
@@ -36,6 +37,7 @@ typedef struct MppMotionState {
 	slu_motion_receiver *receiver;
 	bool at_end;
 	MppRowCodec *codec; /* of rows that do not travel as they are */
+	MppFixedRow *fixed; /* NULL: rows are not such, or too many columns */
 	MppMerge *merge;    /* of MPP_MOTION_ORDERED */
 
 	bool keeps_rows; /* may be read again */

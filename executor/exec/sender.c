@@ -14,6 +14,7 @@
 #include <utils/memutils.h>
 
 #include "executor/catalog/distribution.h"
+#include "executor/exec/fixed_row.h"
 #include "executor/exec/row_codec.h"
 
 struct MppSender {
@@ -22,7 +23,8 @@ struct MppSender {
 	MppMotion motion;
 	slu_motion_sender *channels;
 	uint32 destination_count;
-	uint32 next; /* of MPP_MOTION_RANDOM */
+	uint32 next;  /* of MPP_MOTION_RANDOM */
+	bool stopped; /* no destination wants more rows */
 
 	/* of MPP_MOTION_REDISTRIBUTE */
 	MppHash hash;
@@ -38,19 +40,8 @@ struct MppSender {
 	bool has_varlena;   /* a column is of variable length */
 	Datum *values;      /* [natts] with values fetched from out of line */
 	MemoryContext row_memory;
-	struct FixedLayout *fixed; /* of rows of columns by value alone; else NULL */
+	MppFixedRow *fixed; /* NULL: rows are not such */
 };
-
-/* Where the columns of a row without NULLs are, when that is the same in each. */
-typedef struct FixedLayout {
-	Size size;
-	char header[SizeofMinimalTupleHeader]; /* at its beginning */
-	int natts;
-	struct {
-		uint16 at;
-		uint16 length;
-	} columns[FLEXIBLE_ARRAY_MEMBER];
-} FixedLayout;
 
 /* ---- whom to send to ------------------------------------------------------- */
 
@@ -142,22 +133,32 @@ static uint32 destination_of(MppSender *sender, TupleTableSlot *slot)
 
 /* ---- forming the row ------------------------------------------------------- */
 
-/* Room for a row; false: the destination wants none. */
-static bool reserve(MppSender *sender, uint32 destination, Size size, void **ret_row)
+/* What slu_motion_reserve() said when there was no room at hand. */
+static pg_noinline bool reserve_after(MppSender *sender, uint32 destination, Size size,
+                                      void **ret_row, int r)
 {
 	for (;;) {
-		int r = slu_motion_reserve(sender->channels, destination, size, ret_row);
-
-		if (likely(r == SLU_OK))
+		if (r == SLU_OK)
 			return true;
-		if (r == SLU_STOPPED)
+		if (r == SLU_STOPPED) {
+			sender->stopped = slu_motion_stopped(sender->channels);
 			return false;
+		}
 		if (r == -EMSGSIZE)
 			ereport(ERROR,
 			        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			         errmsg("a row of %zu bytes is too long to be moved", size)));
 		mpp_run_wait(sender->run, r);
+		r = slu_motion_reserve(sender->channels, destination, size, ret_row);
 	}
+}
+
+/* Room for a row; false: the destination wants none. */
+static inline bool reserve(MppSender *sender, uint32 destination, Size size, void **ret_row)
+{
+	int r = slu_motion_reserve(sender->channels, destination, size, ret_row);
+
+	return likely(r == SLU_OK) || reserve_after(sender, destination, size, ret_row, r);
 }
 
 static void send_copy(MppSender *sender, uint32 destination, const char *tuple, Size size)
@@ -226,48 +227,18 @@ static void send_formed(MppSender *sender, uint32 destination, TupleDesc type, D
 	slu_motion_append(sender->channels, destination, header + data_size);
 }
 
-static FixedLayout *make_fixed(TupleDesc type)
+/* false: a column is NULL, and nothing is sent. */
+static bool send_fixed(MppSender *sender, uint32 destination, const TupleTableSlot *slot)
 {
-	Size header = MAXALIGN(SizeofMinimalTupleHeader), size = header;
-	MinimalTupleData tuple = {0};
-	FixedLayout *fixed = palloc0(offsetof(FixedLayout, columns) +
-	                             sizeof(fixed->columns[0]) * (Size)Max(type->natts, 1));
-	int i;
-
-	for (i = 0; i < type->natts; i++) {
-		Form_pg_attribute column = TupleDescAttr(type, i);
-
-		if (!column->attbyval) {
-			pfree(fixed);
-			return NULL;
-		}
-		size = att_align_nominal(size, column->attalign);
-		fixed->columns[i].at = (uint16)size;
-		fixed->columns[i].length = (uint16)column->attlen;
-		size += (Size)column->attlen;
-	}
-	fixed->size = size;
-	fixed->natts = type->natts;
-	HeapTupleHeaderSetNatts(&tuple, type->natts);
-	tuple.t_hoff = (uint8)(header + MINIMAL_TUPLE_OFFSET);
-	memcpy(fixed->header, &tuple, SizeofMinimalTupleHeader);
-	return fixed;
-}
-
-/* Rows of numbers, as most that are moved by the million. */
-static void send_fixed(MppSender *sender, uint32 destination, const TupleTableSlot *slot)
-{
-	const FixedLayout *fixed = sender->fixed;
+	const MppFixedRow *fixed = sender->fixed;
 	void *row;
-	int i;
 
 	if (!reserve(sender, destination, fixed->size, &row))
-		return;
-	memcpy(row, fixed->header, SizeofMinimalTupleHeader);
-	for (i = 0; i < fixed->natts; i++)
-		store_att_byval((char *)row + fixed->columns[i].at, slot->tts_values[i],
-		                fixed->columns[i].length);
+		return true;
+	if (unlikely(!mpp_fixed_row_form(fixed, slot->tts_values, slot->tts_isnull, row)))
+		return false;
 	slu_motion_append(sender->channels, destination, fixed->size);
+	return true;
 }
 
 static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *slot)
@@ -275,10 +246,8 @@ static void send_values(MppSender *sender, uint32 destination, TupleTableSlot *s
 	Datum *values;
 
 	slot_getallattrs(slot);
-	if (sender->fixed && !any_null(slot->tts_isnull, slot->tts_tupleDescriptor->natts)) {
-		send_fixed(sender, destination, slot);
+	if (sender->fixed && likely(send_fixed(sender, destination, slot)))
 		return;
-	}
 	values = sender->has_varlena ? flat_values(sender, slot) : slot->tts_values;
 	send_formed(sender, destination, slot->tts_tupleDescriptor, values, slot->tts_isnull);
 	if (values != slot->tts_values)
@@ -344,7 +313,7 @@ static bool receive_slot(TupleTableSlot *slot, DestReceiver *self)
 	MppSender *sender = (MppSender *)self;
 
 	send_slot(sender, destination_of(sender, slot), slot);
-	return !slu_motion_stopped(sender->channels);
+	return !sender->stopped;
 }
 
 static void startup(DestReceiver *self, int operation, TupleDesc type)
@@ -354,7 +323,7 @@ static void startup(DestReceiver *self, int operation, TupleDesc type)
 	int i;
 
 	sender->codec = mpp_row_codec_create(type);
-	sender->fixed = make_fixed(type);
+	sender->fixed = mpp_fixed_row_create(type);
 	MemoryContextSwitchTo(old);
 	sender->values =
 	        MemoryContextAlloc(sender->run->memory, sizeof(Datum) * (Size)Max(type->natts, 1));

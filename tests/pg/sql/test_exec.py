@@ -67,6 +67,29 @@ class Exec(ClusterCase):
                 self.assertEqual(size, i * 1000)
         self.assertEqual(self.value("select count(*) from wide a join wide b on a.large = b.large"), 60)
 
+    def test_rows_of_numbers_arrive_with_and_without_nulls(self):
+        columns = [("i", "int", "n"), ("b", "bool", "n % 2 = 0"), ("s", "int2", "(n - 50)::int2"),
+                   ("c", '"char"', "(n % 100)::\"char\""), ("l", "int8", "(n - 50) * 10000000000"),
+                   ("d", "date", "date '2026-01-01' + n"), ("f", "float4", "(n / 7.0)::float4"),
+                   ("g", "float8", "n / 3.0::float8"), ("t", "timestamptz", "to_timestamp(n * 1e6)"),
+                   ("o", "oid", "n::oid")]
+        for width in (1, 2, 5, 8, 9, 10):
+            some = columns[:width]
+            values = ", ".join(f"case when n % 7 <> {i + 1} then {value} end"
+                               for i, (_, _, value) in enumerate(some))
+            with self.subTest(width=width):
+                self.rows("create table numbers (%s) with (distributed_by = 'random')"
+                          % ", ".join(f"{name} {kind}" for name, kind, _ in some))
+                self.rows(f"insert into numbers select {values} from generate_series(1, 200) n")
+                expected = self.rows(f"select {values} from generate_series(1, 200) n")
+                names = ", ".join(name for name, _, _ in some)
+                counted = f"select {names}, count(*) over (partition by i) > 0 from numbers"
+                self.assertIn("Redistribute", self.explain(counted))
+                for sql, end in ((f"select {names} from numbers", ()), (counted, (True,))):
+                    self.assertEqual(sorted(map(repr, self.rows(sql))),
+                                     sorted(repr(row + end) for row in expected), sql)
+                self.rows("drop table numbers")
+
     def test_values_stored_out_of_line_are_sent_whole(self):
         self.rows("create table big_values (id int, body text);"
                   "alter table big_values alter body set storage external")
