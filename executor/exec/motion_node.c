@@ -80,6 +80,15 @@ static void open_receiver(MppMotionState *state, MppRun *run)
 	        run, &state->motion, state->merge ? mpp_merge_compare : NULL, state->merge);
 }
 
+/* A slice of the coordinator is started with all subplans of the statement, and the
+ * Motions of these are roots of their own. */
+static bool is_root(const MppMotion *motion)
+{
+	return mpp_run_starting == NULL ||
+	       (mpp_run_starting->motions != NULL &&
+	        !bms_is_member(motion->number, mpp_run_starting->motions));
+}
+
 static void begin(CustomScanState *node, EState *estate, int eflags)
 {
 	MppMotionState *state = (MppMotionState *)node;
@@ -93,7 +102,7 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 		                          "came from other segments.")));
 	use_minimal_tuples(state, scan, estate);
 	mpp_motion_decode(scan, &state->motion);
-	state->is_root = mpp_run_starting == NULL;
+	state->is_root = is_root(&state->motion);
 	if (state->is_root && scan->custom_plans && is_explained(estate, eflags))
 		begin_children(state, linitial(scan->custom_plans), estate, eflags);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)

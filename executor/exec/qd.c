@@ -92,9 +92,11 @@ typedef struct Tree {
 	List *slices; /* MppSlice, from the top */
 	MppDispatch dispatch;
 	Bitmapset *contents; /* segments that run slices */
+	Bitmapset *motions;  /* their numbers */
 	bool writes;
 	List *exec_params;
 	List *extern_params;
+	List *own_params; /* exec_params of the coordinator's slices */
 } Tree;
 
 static void fill_dispatch(Tree *tree)
@@ -129,6 +131,7 @@ static void look_over(Tree *tree)
 		const MppSlice *slice = lfirst(cell);
 
 		tree->writes |= slice->writes;
+		tree->motions = bms_add_member(tree->motions, slice->motion.number);
 		foreach (content, slice->motion.senders)
 			if (lfirst_int(content) != MPP_COORDINATOR)
 				tree->contents =
@@ -159,6 +162,17 @@ static void put_slices(Tree *tree, StringInfo out, MppNames *names, MppTextRefs 
 	memcpy(out->data + count_at, &wire_count, sizeof(wire_count));
 }
 
+static List *own_params(const Tree *tree)
+{
+	Bitmapset *ids = NULL;
+	ListCell *cell;
+
+	foreach (cell, tree->slices)
+		if (is_of_coordinator(lfirst(cell)))
+			ids = bms_add_members(ids, ((MppSlice *)lfirst(cell))->plan->allParam);
+	return exec_params(tree->estate, ids);
+}
+
 /* Names and parameters come first in the message, and are known last. */
 static void make_message(Tree *tree, StringInfo out)
 {
@@ -171,6 +185,7 @@ static void make_message(Tree *tree, StringInfo out)
 	initStringInfo(&slices);
 	put_slices(tree, &slices, names, &refs);
 	tree->exec_params = exec_params(tree->estate, refs.exec_params);
+	tree->own_params = own_params(tree);
 	tree->extern_params = extern_params(tree->estate, refs.extern_params);
 	mpp_wire_put_params(&params, tree->exec_params, names);
 	mpp_wire_put_params(&params, tree->extern_params, names);
@@ -235,9 +250,12 @@ static void send_message(MppRun *run, const StringInfoData *message)
 	watch_sockets(run);
 }
 
-/* Slices of the coordinator, the lowest first: their rows go to slices at work. */
+/* Slices of the coordinator, the lowest first: their rows go to slices at work. All are
+ * started before one sends, so that what segments send to another one is taken in. */
 static void run_own_slices(MppMotionState *root, const Tree *tree)
 {
+	List *executions = NIL;
+	ListCell *execution;
 	int i;
 
 	for (i = list_length(tree->slices) - 1; i >= 0; i--) {
@@ -246,10 +264,9 @@ static void run_own_slices(MppMotionState *root, const Tree *tree)
 		        .motion = slice->scan,
 		        .snapshot = tree->estate->es_snapshot,
 		        .params = tree->estate->es_param_list_info,
-		        .exec_params = tree->exec_params,
+		        .exec_params = tree->own_params,
 		        .source = tree->estate->es_sourceText,
 		};
-		StringInfoData report;
 		ListCell *cell;
 
 		if (!is_of_coordinator(slice))
@@ -258,8 +275,13 @@ static void run_own_slices(MppMotionState *root, const Tree *tree)
 		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
 		foreach (cell, input.statement->planTree->targetlist)
 			lfirst_node(TargetEntry, cell)->resjunk = false;
+		executions = lappend(executions, mpp_slice_start(root->run, &input));
+	}
+	foreach (execution, executions) {
+		StringInfoData report;
+
 		initStringInfo(&report);
-		root->run->processed += mpp_slice_execute(root->run, &input, &report);
+		root->run->processed += mpp_slice_run(lfirst(execution), &report);
 		mpp_report_add(root, report.data, report.len, MPP_COORDINATOR);
 	}
 }
@@ -279,6 +301,7 @@ void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState 
 	mpp_gang_wait(tree.contents, mpp_run_drain_all, NULL);
 	run = mpp_run_create(&tree.dispatch, MPP_COORDINATOR);
 	run->contents = bms_copy(tree.contents);
+	run->motions = bms_copy(tree.motions);
 	open_receiver(root, run);
 	send_message(run, &message);
 	pfree(message.data);

@@ -61,31 +61,45 @@ static void start(MppRun *run, QueryDesc *query)
 	PG_END_TRY();
 }
 
-uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input, StringInfo report)
+MppSliceExecution *mpp_slice_start(MppRun *run, const MppSliceInput *input)
 {
-	MppSender *sender = mpp_sender_create(run, input->motion);
-	QueryDesc *query = CreateQueryDesc(input->statement, input->source, input->snapshot,
-	                                   InvalidSnapshot, mpp_sender_dest(sender), input->params,
-	                                   NULL, run->dispatch.instrument);
-	uint64 processed = 0;
+	MppSliceExecution *execution = palloc0(sizeof(*execution));
 	MppMotion motion;
-	bool copy;
 
+	execution->run = run;
+	execution->sender = mpp_sender_create(run, input->motion);
+	execution->query = CreateQueryDesc(input->statement, input->source, input->snapshot,
+	                                   InvalidSnapshot, mpp_sender_dest(execution->sender),
+	                                   input->params, NULL, run->dispatch.instrument);
 	mpp_motion_decode(input->motion, &motion);
-	copy = is_copy(run, input, &motion);
-	if (copy)
-		query->dest = None_Receiver;
-	start(run, query);
-	set_exec_params(query->estate, input->exec_params);
-	mpp_sender_set_estate(sender, query->estate);
+	execution->copy = is_copy(run, input, &motion);
+	if (execution->copy)
+		execution->query->dest = None_Receiver;
+	start(run, execution->query);
+	set_exec_params(execution->query->estate, input->exec_params);
+	mpp_sender_set_estate(execution->sender, execution->query->estate);
+	return execution;
+}
+
+uint64 mpp_slice_run(MppSliceExecution *execution, StringInfo report)
+{
+	QueryDesc *query = execution->query;
+	uint64 processed = 0;
+
 	ExecutorRun(query, ForwardScanDirection, 0, true);
-	mpp_sender_finish(sender);
+	mpp_sender_finish(execution->sender);
 	ExecutorFinish(query);
-	if (input->statement->commandType != CMD_SELECT && !copy)
+	if (query->operation != CMD_SELECT && !execution->copy)
 		processed = query->estate->es_processed;
-	if (run->dispatch.instrument)
-		mpp_report_put(report, query->planstate, sender);
+	if (execution->run->dispatch.instrument)
+		mpp_report_put(report, query->planstate, execution->sender);
 	ExecutorEnd(query);
 	FreeQueryDesc(query);
+	pfree(execution);
 	return processed;
+}
+
+uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input, StringInfo report)
+{
+	return mpp_slice_run(mpp_slice_start(run, input), report);
 }

@@ -21,8 +21,19 @@ typedef struct MppSliceInput {
 	const char *source; /* text of the query, for errors and pg_stat_activity */
 } MppSliceInput;
 
+typedef struct MppSliceExecution {
+	MppRun *run;
+	struct MppSender *sender;
+	QueryDesc *query;
+	bool copy; /* what it returns and counts another process does, too */
+} MppSliceExecution;
+
+/* Its Motions are opened, and what they bring is taken in from now on. */
+extern MppSliceExecution *mpp_slice_start(MppRun *run, const MppSliceInput *input);
 /* Run it to its end; returns the number of rows written. Records for EXPLAIN are
  * appended to report (report.h). */
+extern uint64 mpp_slice_run(MppSliceExecution *execution, StringInfo report);
+/* Both. */
 extern uint64 mpp_slice_execute(MppRun *run, const MppSliceInput *input, StringInfo report);
 
 #endif

@@ -29,7 +29,7 @@ typedef struct LastPass {
 typedef struct Place {
 	bool on_segments;
 	bool rescan;    /* it may be run again within its slice */
-	Plan *gather;   /* on segments: the Motion on the coordinator above */
+	Plan *gather;   /* below a Motion: the topmost one, on the coordinator */
 	Plan *receiver; /* the Motion directly above this slice */
 } Place;
 
@@ -137,11 +137,15 @@ static void name_tables_here(LastPass *pass, Plan *plan)
 	plan->qual = (List *)tableoid_mutator((Node *)plan->qual, rte);
 }
 
-static void prepare_for_segments(LastPass *pass, Plan *plan, const Place *place)
+/* Each is evaluated once, before slices are sent; they get the value. */
+static void move_init_plans(Plan *plan, const Place *place)
 {
-	/* Each is evaluated once, on the coordinator; the slice gets the value. */
 	place->gather->initPlan = list_concat(place->gather->initPlan, plan->initPlan);
 	plan->initPlan = NIL;
+}
+
+static void prepare_for_segments(LastPass *pass, Plan *plan)
+{
 	/* Names partitions by OID; what it would save is a scan that finds nothing. */
 	if (IsA(plan, Append))
 		((Append *)plan)->part_prune_info = NULL;
@@ -159,7 +163,7 @@ static void visit_motion(LastPass *pass, CustomScan *scan, Place place)
 
 	mpp_motion_decode(scan, &motion);
 	below.on_segments = linitial_int(motion.senders) != MPP_COORDINATOR;
-	below.gather = place.on_segments ? place.gather : &scan->scan.plan;
+	below.gather = place.gather != NULL ? place.gather : &scan->scan.plan;
 	below.receiver = &scan->scan.plan;
 	if (!pass->initial) {
 		motion.number = ++pass->motion_count;
@@ -215,8 +219,10 @@ static void visit(LastPass *pass, Plan *plan, Place place)
 		        bms_add_member(pass->init_plans, lfirst_node(SubPlan, lc)->plan_id);
 	if (!pass->initial) {
 		check_place(pass, plan, &place);
+		if (place.gather != NULL)
+			move_init_plans(plan, &place);
 		if (place.on_segments)
-			prepare_for_segments(pass, plan, &place);
+			prepare_for_segments(pass, plan);
 	}
 	if (mpp_is_motion(plan))
 		visit_motion(pass, (CustomScan *)plan, place);

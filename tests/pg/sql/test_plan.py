@@ -217,6 +217,16 @@ class Plan(ClusterCase):
             self.assertEqual(self.rows(f"select count(*) from w where x = {x} and y = {y}"),
                              [(rows,)])
 
+    def test_rows_of_the_coordinator_are_inserted_by_what_subqueries_say(self):
+        self.rows("create table kept (a int) with (distributed_by = 'a'); create temp table l"
+                  " (a int); insert into l select generate_series(1, 100)")
+        for source, count in (("l where a > (select max(a) from l) - 5", 5),
+                              ("l where a > (select max(a) - 910 from t)", 10),
+                              ("(select a from t where a > (select max(a) from u) - 5 limit 9) x",
+                               5)):
+            self.rows("truncate kept; insert into kept select a from " + source)
+            self.assertEqual(self.rows("select count(*) from kept"), [(count,)], source)
+
     def test_returning_has_its_own_names_and_values(self):
         self.rows("create table named (id int, t text) with (distributed_by = 'id')")
         with self.connection.cursor() as cursor:
