@@ -136,6 +136,11 @@ static bool refers_outside(Node *node, void *ctx)
 	return expression_tree_walker(node, refers_outside, ctx);
 }
 
+bool mpp_refers_outside(Node *query)
+{
+	return refers_outside(query, &(int){-1});
+}
+
 static bool simple_expr(Node *node)
 {
 	return !contain_subplans(node) && !checkExprHasSubLink(node) &&
@@ -248,8 +253,8 @@ static Node *as_join(Query *query, Node *clause, SubLink *sublink, List **quals)
 	if (rest == NIL)
 		subquery->jointree->quals = NULL;
 	result = linitial_node(TargetEntry, subquery->targetList);
-	if (refers_outside((Node *)subquery, &(int){-1}) ||
-	    contain_volatile_functions((Node *)subquery) || !null_with((Node *)result->expr, NULL))
+	if (mpp_refers_outside((Node *)subquery) || contain_volatile_functions((Node *)subquery) ||
+	    !null_with((Node *)result->expr, NULL))
 		return NULL;
 	column = makeVarFromTargetEntry(rti, result);
 	foreach (lc, correlations) {

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * not_in.c - x NOT IN (SELECT y ...) is NOT EXISTS (SELECT ... WHERE y = x) when neither
- * can be NULL, and so an anti join, which can be distributed. With NULLs it is not, and
- * stays a subplan of the coordinator.
+ * can be NULL, and so an anti join, which can be distributed. With NULLs it is true of
+ * those rows of the anti join only for which
+ *
+ *   x is not NULL and no y is NULL, or nothing is selected
+ *
+ * Whether a y is NULL, and whether anything is selected, are two more questions, asked once
+ * each, and so only of a subquery that gives the same rows again.
  */
 #include "executor/plan/rewrite.h"
 
@@ -12,6 +17,7 @@
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/clauses.h>
+#include <optimizer/optimizer.h>
 #include <parser/parsetree.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/lsyscache.h>
@@ -67,10 +73,33 @@ static bool never_null(const Query *query, Node *expr)
 	       !has_outer_join((Node *)query->jointree);
 }
 
-static bool all_never_null(const Query *query, const Query *subquery, Node *test)
+/* The column a comparison is with, as the subquery has it; NULL: not of that kind. */
+static Node *compared_column(const Query *subquery, Node *test)
 {
 	OpExpr *op = (OpExpr *)test;
 	Node *parameter;
+
+	if (!IsA(test, OpExpr) || list_length(op->args) != 2 || !op_strict(op->opno) ||
+	    !op_hashjoinable(op->opno, exprType(linitial(op->args))))
+		return NULL;
+	parameter = lsecond(op->args);
+	while (IsA(parameter, RelabelType))
+		parameter = (Node *)((RelabelType *)parameter)->arg;
+	if (!IsA(parameter, Param) || ((Param *)parameter)->paramkind != PARAM_SUBLINK)
+		return NULL;
+	return (Node *)list_nth_node(TargetEntry, subquery->targetList,
+	                             ((Param *)parameter)->paramid - 1)
+	        ->expr;
+}
+
+static bool column_never_null(const Query *subquery, Node *column)
+{
+	return subquery->setOperations == NULL && never_null(subquery, column);
+}
+
+static bool all_never_null(const Query *query, const Query *subquery, Node *test)
+{
+	Node *column;
 	ListCell *lc;
 
 	if (is_andclause(test)) {
@@ -79,18 +108,9 @@ static bool all_never_null(const Query *query, const Query *subquery, Node *test
 				return false;
 		return true;
 	}
-	if (!IsA(test, OpExpr) || list_length(op->args) != 2 ||
-	    !op_hashjoinable(op->opno, exprType(linitial(op->args))))
-		return false;
-	parameter = lsecond(op->args);
-	while (IsA(parameter, RelabelType))
-		parameter = (Node *)((RelabelType *)parameter)->arg;
-	if (!IsA(parameter, Param) || ((Param *)parameter)->paramkind != PARAM_SUBLINK)
-		return false;
-	return never_null(query, linitial(op->args)) &&
-	       never_null(subquery, (Node *)list_nth_node(TargetEntry, subquery->targetList,
-	                                                  ((Param *)parameter)->paramid - 1)
-	                                    ->expr);
+	column = compared_column(subquery, test);
+	return column != NULL && never_null(query, linitial(((OpExpr *)test)->args)) &&
+	       column_never_null(subquery, column);
 }
 
 /* ---- the rewrite ---- */
@@ -106,16 +126,16 @@ static Node *use_columns(Node *node, void *ctx)
 	return expression_tree_mutator(node, use_columns, ctx);
 }
 
-static Node *not_exists(SubLink *any)
+/* EXISTS (SELECT true FROM (subquery) WHERE test), in which test sees the columns of the
+ * subquery where it has parameters for them. */
+static Node *exists(const SubLink *any, Node *test)
 {
 	Query *exists = makeNode(Query);
 	Query *subquery = copyObject((Query *)any->subselect);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	SubLink *sublink = makeNode(SubLink);
-	Node *test = copyObject(any->testexpr);
 
 	IncrementVarSublevelsUp((Node *)subquery, 1, 1);
-	IncrementVarSublevelsUp(test, 1, 0);
 	ref->rtindex = 1;
 	exists->commandType = CMD_SELECT;
 	exists->canSetTag = true;
@@ -126,21 +146,71 @@ static Node *not_exists(SubLink *any)
 	sublink->subLinkType = EXISTS_SUBLINK;
 	sublink->subselect = (Node *)exists;
 	sublink->location = -1;
-	return (Node *)make_notclause((Expr *)sublink);
+	return (Node *)sublink;
 }
 
-static Node *rewrite_clause(const Query *query, Node *clause)
+static Node *not_exists(const SubLink *any, Node *test)
+{
+	return (Node *)make_notclause((Expr *)exists(any, test));
+}
+
+static Node *anti_join(const SubLink *any)
+{
+	Node *test = copyObject(any->testexpr);
+
+	IncrementVarSublevelsUp(test, 1, 0);
+	return not_exists(any, test);
+}
+
+static Node *null_test(Node *arg, NullTestType type)
+{
+	NullTest *test = makeNode(NullTest);
+
+	test->arg = (Expr *)copyObject(arg);
+	test->nulltesttype = type;
+	test->location = -1;
+	return (Node *)test;
+}
+
+/* What more must be true where there may be NULLs. In one clause that is about a row:
+ * core shows the joins of a query with a condition that is not to no extension. */
+static Node *null_rule(const Query *query, const SubLink *any)
+{
+	const OpExpr *op = (const OpExpr *)any->testexpr;
+	const Query *subquery = (const Query *)any->subselect;
+	Node *rule = null_test(linitial(op->args), IS_NOT_NULL);
+
+	if (!column_never_null(subquery, compared_column(subquery, any->testexpr)))
+		rule = (Node *)make_andclause(
+		        list_make2(rule, not_exists(any, null_test(lsecond(op->args), IS_NULL))));
+	return (Node *)make_orclause(list_make2(rule, not_exists(any, NULL)));
+}
+
+/* Whether it can be asked three questions instead of one. */
+static bool may_be_repeated(const SubLink *any)
+{
+	return compared_column((Query *)any->subselect, any->testexpr) != NULL &&
+	       !mpp_refers_outside(any->subselect) && !mpp_may_vary(any->subselect) &&
+	       !contain_volatile_functions(any->subselect) &&
+	       !contain_volatile_functions(linitial(((OpExpr *)any->testexpr)->args)) &&
+	       !checkExprHasSubLink(linitial(((OpExpr *)any->testexpr)->args));
+}
+
+/* Clauses to stand for this one. */
+static List *rewrite_clause(const Query *query, Node *clause)
 {
 	SubLink *sublink;
 
 	if (!is_notclause(clause))
-		return clause;
+		return list_make1(clause);
 	sublink = (SubLink *)get_notclausearg((Expr *)clause);
-	if (!IsA(sublink, SubLink) || sublink->subLinkType != ANY_SUBLINK ||
-	    ((Query *)sublink->subselect)->setOperations != NULL ||
-	    !all_never_null(query, (Query *)sublink->subselect, sublink->testexpr))
-		return clause;
-	return not_exists(sublink);
+	if (!IsA(sublink, SubLink) || sublink->subLinkType != ANY_SUBLINK)
+		return list_make1(clause);
+	if (all_never_null(query, (Query *)sublink->subselect, sublink->testexpr))
+		return list_make1(anti_join(sublink));
+	if (!may_be_repeated(sublink))
+		return list_make1(clause);
+	return list_make2(anti_join(sublink), null_rule(query, sublink));
 }
 
 void mpp_rewrite_not_in(Query *query)
@@ -152,6 +222,6 @@ void mpp_rewrite_not_in(Query *query)
 	    query->setOperations != NULL)
 		return;
 	foreach (lc, make_ands_implicit((Expr *)query->jointree->quals))
-		quals = lappend(quals, rewrite_clause(query, lfirst(lc)));
+		quals = list_concat(quals, rewrite_clause(query, lfirst(lc)));
 	query->jointree->quals = (Node *)make_ands_explicit(quals);
 }

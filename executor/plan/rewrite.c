@@ -27,6 +27,11 @@ static bool reads_distributed(Node *node, void *ctx)
 	return expression_tree_walker(node, reads_distributed, ctx);
 }
 
+bool mpp_reads_distributed(Node *query)
+{
+	return reads_distributed(query, NULL);
+}
+
 RangeTblEntry *mpp_make_subquery_rte(Query *subquery)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
@@ -67,8 +72,6 @@ static bool exact_aggregate(const Aggref *aggref)
 	return false;
 }
 
-/* Whether it could give other rows when evaluated again in the same snapshot. Volatile
- * functions are looked for by core. */
 static bool varies(Node *node, void *ctx)
 {
 	if (node == NULL)
@@ -91,6 +94,11 @@ static bool varies(Node *node, void *ctx)
 	return expression_tree_walker(node, varies, ctx);
 }
 
+bool mpp_may_vary(Node *query)
+{
+	return varies(query, NULL);
+}
+
 /* A WITH query that is not inlined is evaluated on the coordinator. */
 static void inline_ctes(Query *query)
 {
@@ -100,8 +108,8 @@ static void inline_ctes(Query *query)
 		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
 
 		if (cte->ctematerialized == CTEMaterializeDefault && !cte->cterecursive &&
-		    cte->cterefcount > 1 && !varies(cte->ctequery, NULL) &&
-		    reads_distributed(cte->ctequery, NULL))
+		    cte->cterefcount > 1 && !mpp_may_vary(cte->ctequery) &&
+		    mpp_reads_distributed(cte->ctequery))
 			cte->ctematerialized = CTEMaterializeNever;
 	}
 }
@@ -131,7 +139,7 @@ static bool rewrite_walker(Node *node, void *ctx)
 
 void mpp_rewrite_query(Query *query)
 {
-	if (query->commandType == CMD_UTILITY || !reads_distributed((Node *)query, NULL))
+	if (query->commandType == CMD_UTILITY || !mpp_reads_distributed((Node *)query))
 		return;
 	rewrite_walker((Node *)query, NULL);
 }

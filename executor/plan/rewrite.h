@@ -18,7 +18,7 @@ extern void mpp_rewrite_query(Query *query);
 
 /* decorrelate.c: correlated scalar aggregates in WHERE become joins with groups. */
 extern void mpp_decorrelate(Query *query);
-/* not_in.c: NOT IN becomes NOT EXISTS where nothing is NULL. */
+/* not_in.c: NOT IN becomes NOT EXISTS, and a rule for NULLs. */
 extern void mpp_rewrite_not_in(Query *query);
 /* distinct_agg.c: DISTINCT aggregates without groups aggregate a SELECT DISTINCT. */
 extern void mpp_rewrite_distinct_agg(Query *query);
@@ -26,6 +26,15 @@ extern void mpp_rewrite_distinct_agg(Query *query);
 extern void mpp_rewrite_setops(Query *query);
 /* fold.c: what depends on this session and not on a row is computed once, here. */
 extern void mpp_fold_stable(Query *query);
+
+/* ---- what a query is like ---- */
+
+extern bool mpp_reads_distributed(Node *query);
+/* Whether it could give other rows when evaluated again in the same snapshot. Volatile
+ * functions are not looked for. */
+extern bool mpp_may_vary(Node *query);
+/* decorrelate.c: whether it refers to anything of the queries around it. */
+extern bool mpp_refers_outside(Node *query);
 
 /* A subquery for the FROM of a query, its columns named as its target list. */
 extern RangeTblEntry *mpp_make_subquery_rte(Query *subquery);

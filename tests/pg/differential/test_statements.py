@@ -86,6 +86,9 @@ class Statements(Case):
     def test_loading_transactions_ddl_and_functions_agree(self):
         self.compare_file("session")
 
+    def test_what_could_be_done_in_several_places_agrees(self):
+        self.compare_file("places")
+
     def test_every_pair_of_tables_joins_in_every_way(self):
         self.compare_all(matrix())
 

@@ -158,6 +158,14 @@ class Plan(ClusterCase):
         self.assertEqual(self.rows("select count(*) from t where a not in (select a from n)"),
                          [(999,)])
 
+    def test_not_in_with_nulls_is_a_join_on_segments(self):
+        self.rows("set sluice.motion_setup_cost = 0")
+        plan = self.explain("select count(*) from t where b not in (select b from u)")
+        self.assertRegex(plan, r"(?s)Gather Motion.*Anti Join.*(Redistribute|Broadcast) Motion")
+        self.assertNotIn("SubPlan", plan)
+        self.assertEqual(self.count("SubPlan", "select * from t where b not in"
+                                    " (select b from u limit 2)"), 2, "asked once, it may vary")
+
     def test_a_with_query_with_a_limit_is_evaluated_once(self):
         self.assertEqual(self.rows("with w as (select a from t limit 5) select count(*) from w x"
                                    " join w y using (a)"), [(5,)])
