@@ -15,6 +15,7 @@
 #include <utils/guc.h>
 #include <utils/memutils.h>
 
+#include "executor/catalog/node.h"
 #include "executor/catalog/tableam.h"
 #include "executor/exec/motion_state.h"
 #include "executor/exec/qd.h"
@@ -85,8 +86,8 @@ static void open_receiver(MppMotionState *state, MppRun *run)
 static bool is_root(const MppMotion *motion)
 {
 	return mpp_run_starting == NULL ||
-	       (mpp_run_starting->motions != NULL &&
-	        !bms_is_member(motion->number, mpp_run_starting->motions));
+	       (mpp_run_starting->content == MPP_COORDINATOR &&
+	        !bms_is_member(motion->number, mpp_run_starting->inbound));
 }
 
 static void begin(CustomScanState *node, EState *estate, int eflags)

@@ -92,7 +92,6 @@ typedef struct Tree {
 	List *slices; /* MppSlice, from the top */
 	MppDispatch dispatch;
 	Bitmapset *contents; /* segments that run slices */
-	Bitmapset *motions;  /* their numbers */
 	bool writes;
 	List *exec_params;
 	List *extern_params;
@@ -131,7 +130,6 @@ static void look_over(Tree *tree)
 		const MppSlice *slice = lfirst(cell);
 
 		tree->writes |= slice->writes;
-		tree->motions = bms_add_member(tree->motions, slice->motion.number);
 		foreach (content, slice->motion.senders)
 			if (lfirst_int(content) != MPP_COORDINATOR)
 				tree->contents =
@@ -250,6 +248,20 @@ static void send_message(MppRun *run, const StringInfoData *message)
 	watch_sockets(run);
 }
 
+static Bitmapset *inbound_motions(const MppSlice *slice)
+{
+	Bitmapset *numbers = NULL;
+	ListCell *cell;
+
+	foreach (cell, slice->inbound) {
+		MppMotion motion;
+
+		mpp_motion_decode(lfirst(cell), &motion);
+		numbers = bms_add_member(numbers, motion.number);
+	}
+	return numbers;
+}
+
 /* Slices of the coordinator, the lowest first: their rows go to slices at work. All are
  * started before one sends, so that what segments send to another one is taken in. */
 static void run_own_slices(MppMotionState *root, const Tree *tree)
@@ -275,6 +287,7 @@ static void run_own_slices(MppMotionState *root, const Tree *tree)
 		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
 		foreach (cell, input.statement->planTree->targetlist)
 			lfirst_node(TargetEntry, cell)->resjunk = false;
+		root->run->inbound = inbound_motions(slice);
 		executions = lappend(executions, mpp_slice_start(root->run, &input));
 	}
 	foreach (execution, executions) {
@@ -301,7 +314,6 @@ void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState 
 	mpp_gang_wait(tree.contents, mpp_run_drain_all, NULL);
 	run = mpp_run_create(&tree.dispatch, MPP_COORDINATOR);
 	run->contents = bms_copy(tree.contents);
-	run->motions = bms_copy(tree.motions);
 	open_receiver(root, run);
 	send_message(run, &message);
 	pfree(message.data);

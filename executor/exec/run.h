@@ -36,7 +36,7 @@ typedef struct MppRun {
 	int foreign_fd;      /* epoll of their sockets; -1: none */
 	uint64 processed;    /* rows that slices have written */
 	MppRunReport *reports;
-	Bitmapset *motions; /* numbers of those it is made of */
+	Bitmapset *inbound; /* Motions to the slice of the coordinator being started */
 } MppRun;
 
 /* The run whose slice is being started: Motions of the plan belong to it. */
