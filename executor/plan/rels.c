@@ -23,12 +23,13 @@ static bool all_shippable(PlannerInfo *root, const RelOptInfo *rel)
 		if (!mpp_shippable_within(root, (Node *)lfirst_node(RestrictInfo, lc)->clause,
 		                          rel->relids))
 			return false;
-	return rel->lateral_relids == NULL &&
-	       mpp_shippable_within(root, (Node *)rel->reltarget->exprs, rel->relids);
+	return mpp_shippable_within(root, (Node *)rel->reltarget->exprs, rel->relids);
 }
 
 /* ---- computed from nothing stored ---- */
 
+/* LATERAL ones, of a row they are joined to, have paths that this row drives, and nothing
+ * in them moves. */
 static void general_rel(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 {
 	MppLocus locus = {.kind = MPP_LOCUS_GENERAL, .single = MPP_NOT_SINGLE};
@@ -39,11 +40,12 @@ static void general_rel(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 		return;
 	scratch = mpp_scratch_rel(rel);
 	if (rte->rtekind == RTE_VALUES)
-		add_path(scratch, create_valuesscan_path(root, scratch, NULL));
+		add_path(scratch, create_valuesscan_path(root, scratch, rel->lateral_relids));
 	else if (rte->rtekind == RTE_FUNCTION)
-		add_path(scratch, create_functionscan_path(root, scratch, NIL, NULL));
+		add_path(scratch,
+		         create_functionscan_path(root, scratch, NIL, rel->lateral_relids));
 	else
-		add_path(scratch, create_resultscan_path(root, scratch, NULL));
+		add_path(scratch, create_resultscan_path(root, scratch, rel->lateral_relids));
 	set_cheapest(scratch);
 	mpp_variants_add(rel, &locus, scratch);
 }
@@ -91,7 +93,7 @@ static void subquery_rel(PlannerInfo *root, RelOptInfo *rel)
 	ListCell *lc;
 	ListCell *lp;
 
-	if (!all_shippable(root, rel))
+	if (rel->lateral_relids != NULL || !all_shippable(root, rel))
 		return;
 	foreach (lc, mpp_variants_get(final)) {
 		MppVariant *variant = lfirst(lc);
