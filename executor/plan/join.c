@@ -24,6 +24,7 @@
 #include <utils/lsyscache.h>
 #include <utils/selfuncs.h>
 
+#include "executor/catalog/node.h"
 #include "executor/plan/join.h"
 
 static set_join_pathlist_hook_type next_join_pathlist;
@@ -240,6 +241,11 @@ static void try_join(const JoinContext *join, const JoinInput *outer, const Join
 	mpp_variants_add(join->joinrel, result, scratch);
 }
 
+static bool of_coordinator(const MppVariant *variant)
+{
+	return variant->locus.single == MPP_COORDINATOR;
+}
+
 static JoinInput in_place(const MppVariant *variant)
 {
 	return (JoinInput){.locus = variant->locus, .rel = variant->rel};
@@ -308,6 +314,8 @@ static void join_in_place(const JoinContext *join, const MppVariant *outer, cons
 	JoinInput right = in_place(inner);
 	MppLocus result;
 
+	if (of_coordinator(outer) || of_coordinator(inner))
+		return;
 	if (outer_part && inner_part) {
 		bool same = outer->locus.single != MPP_NOT_SINGLE &&
 		            outer->locus.single == inner->locus.single;
@@ -347,7 +355,7 @@ static void join_by_moving_inner(const JoinContext *join, const MppVariant *oute
 	MppLocus result;
 	List *exprs;
 
-	if (!mpp_locus_partitioned(&outer->locus) || inner == NULL)
+	if (!mpp_locus_partitioned(&outer->locus) || of_coordinator(outer) || inner == NULL)
 		return;
 	left.locus = everywhere(&left.locus);
 	exprs = matching_exprs(join, &outer->locus, true);
@@ -370,7 +378,7 @@ static void join_by_moving_outer(const JoinContext *join, const MppVariant *oute
 	MppLocus result;
 	List *exprs;
 
-	if (!mpp_locus_partitioned(&inner->locus) || outer == NULL)
+	if (!mpp_locus_partitioned(&inner->locus) || of_coordinator(inner) || outer == NULL)
 		return;
 	right.locus = everywhere(&right.locus);
 	exprs = matching_exprs(join, &inner->locus, false);
@@ -427,6 +435,18 @@ static void join_by_moving_both(const JoinContext *join, const MppVariant *outer
 	try_join(join, &left, &right, &result);
 }
 
+/* The variants of one side; where the other has some, also of rows of the coordinator. */
+static List *variants_of(const JoinContext *join, const RelOptInfo *rel, const RelOptInfo *other)
+{
+	List *variants = mpp_variants_get(rel);
+	MppVariant *sent;
+
+	if (variants != NIL || mpp_variants_get(other) == NIL)
+		return variants;
+	sent = mpp_coordinator_variant(join->root, rel);
+	return sent == NULL ? NIL : list_make1(sent);
+}
+
 /* Both sides' types must be hashed as the comparison's collation sees them. */
 static bool joinable(const JoinContext *join)
 {
@@ -458,8 +478,8 @@ static void join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *ou
 	if (mpp_plan_state == NULL || mpp_plan_state->searching_scratch ||
 	    !mpp_enable_distributed_joins)
 		return;
-	outers = mpp_variants_get(outerrel);
-	inners = mpp_variants_get(innerrel);
+	outers = variants_of(&join, outerrel, innerrel);
+	inners = variants_of(&join, innerrel, outerrel);
 	if (outers == NIL || inners == NIL || !joinable(&join))
 		return;
 	find_clauses(&join);

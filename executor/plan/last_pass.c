@@ -151,6 +151,10 @@ static void prepare_for_segments(LastPass *pass, Plan *plan)
 		((Append *)plan)->part_prune_info = NULL;
 	if (IsA(plan, MergeAppend))
 		((MergeAppend *)plan)->part_prune_info = NULL;
+	/* Statistics of the outer side, of a table that may be the coordinator's alone. */
+	if (IsA(plan, Hash) && OidIsValid(((Hash *)plan)->skewTable) &&
+	    mpp_distribution_get(((Hash *)plan)->skewTable) == NULL)
+		((Hash *)plan)->skewTable = InvalidOid;
 	name_tables_here(pass, plan);
 }
 

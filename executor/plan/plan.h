@@ -37,7 +37,7 @@ typedef struct MppLocus {
 	MppLocusKind kind;
 	List *keys; /* of MppLocusKey, MPP_LOCUS_HASHED */
 	int single; /* content id when all rows are there and nothing below moves; else
-	               MPP_NOT_SINGLE */
+	               MPP_NOT_SINGLE. MPP_COORDINATOR: they can be moved and no more */
 	bool fed;   /* a Motion may be below, in the same slice, which so runs everywhere */
 } MppLocus;
 
@@ -106,6 +106,17 @@ extern Oid mpp_hash_family(Expr *expr);
 extern bool mpp_shippable(PlannerInfo *root, Node *node);
 /* Also: reads no relation but these. */
 extern bool mpp_shippable_within(PlannerInfo *root, Node *node, Relids relids);
+
+/* Types whose values name a catalog row by its OID, which differs between nodes. */
+extern bool mpp_names_catalog_row(Oid type);
+/* A parameter an InitPlan computes is a value by the time a slice is sent. */
+extern bool mpp_is_init_plan_param(PlannerInfo *root, int paramid);
+
+/* ---- rows of the coordinator (here.c) ---- */
+
+/* The rows of a relation no segment can make, to be sent to segments; single is
+ * MPP_COORDINATOR. NULL: they cannot be. */
+extern MppVariant *mpp_coordinator_variant(PlannerInfo *root, const RelOptInfo *rel);
 
 /* ---- Motion (motion_path.c) ---- */
 

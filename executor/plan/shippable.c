@@ -21,8 +21,7 @@ typedef struct ShipContext {
 	Relids relids; /* NULL: any */
 } ShipContext;
 
-/* Types whose values name a catalog row by its OID, which differs between nodes. */
-static bool names_catalog_row(Oid type)
+bool mpp_names_catalog_row(Oid type)
 {
 	switch (type) {
 	case OIDOID:
@@ -59,11 +58,11 @@ static bool stable_function_unsafe(Oid funcid)
 	const FormData_pg_proc *proc = (const FormData_pg_proc *)GETSTRUCT(tuple);
 
 	unsafe = funcid >= FirstNormalObjectId || proc->pronargs == 0 ||
-	         proc->proparallel != PROPARALLEL_SAFE || names_catalog_row(proc->prorettype);
+	         proc->proparallel != PROPARALLEL_SAFE || mpp_names_catalog_row(proc->prorettype);
 	/* Input functions are told the type; each server tells its own OID. */
 	input = proc->pronargs > 0 && proc->proargtypes.values[0] == CSTRINGOID;
 	for (int i = 0; i < proc->pronargs && !unsafe && !input; i++)
-		unsafe = names_catalog_row(proc->proargtypes.values[i]);
+		unsafe = mpp_names_catalog_row(proc->proargtypes.values[i]);
 	ReleaseSysCache(tuple);
 	return unsafe;
 }
@@ -80,8 +79,7 @@ static bool function_unsafe(Oid funcid, void *ctx)
 	}
 }
 
-/* A parameter an InitPlan computes is a value by the time a slice is sent. */
-static bool is_init_plan_param(PlannerInfo *root, int paramid)
+bool mpp_is_init_plan_param(PlannerInfo *root, int paramid)
 {
 	for (; root != NULL; root = root->parent_root) {
 		ListCell *lc;
@@ -117,12 +115,12 @@ static bool unshippable_walker(Node *node, void *ctx)
 
 		return param->paramkind != PARAM_EXTERN &&
 		       !(param->paramkind == PARAM_EXEC &&
-		         is_init_plan_param(context->root, param->paramid));
+		         mpp_is_init_plan_param(context->root, param->paramid));
 	}
 	case T_Const: {
 		const Const *value = (const Const *)node;
 
-		return names_catalog_row(value->consttype) && value->consttype != NAMEOID &&
+		return mpp_names_catalog_row(value->consttype) && value->consttype != NAMEOID &&
 		       !value->constisnull && value->constlen == sizeof(Oid) &&
 		       value->consttype != OIDOID &&
 		       DatumGetObjectId(value->constvalue) >= FirstNormalObjectId;

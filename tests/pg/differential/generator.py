@@ -6,6 +6,7 @@ import random
 TYPES = ("int", "text", "numeric", "date", "bigint")
 COLUMNS = {"a": "int", "b": "int", "c": "bigint", "t": "text", "n": "numeric", "d": "date"}
 TABLE_COUNT = 6
+RELATION_COUNT = TABLE_COUNT + 1  # the last is a materialized view, of the coordinator
 RELATIONS_MAX = 5
 
 
@@ -33,6 +34,7 @@ class Tables:
             yield from self._rows(name)
             if self.random.random() < 0.5:
                 yield f"create index on {name} ({self.random.choice(list(COLUMNS))})"
+        yield f"create materialized view r{TABLE_COUNT} as select * from r0 union all select * from r1"
         yield "analyze"
 
     def _rows(self, name):
@@ -108,7 +110,8 @@ class Queries:
     def set_operation(self, depth):
         kinds = [self.random.choice(TYPES) for _ in range(self.random.randint(1, 3))]
         parts = [self.of_types(kinds, depth - 1) for _ in range(2)]
-        operation = self.pick("union", "union all", "intersect", "except", "except all")
+        operation = self.pick("union", "union all", "intersect", "except", "except all",
+                              "intersect all")
         columns = [(f"k{number}", kind) for number, kind in enumerate(kinds)]
         return f"({parts[0]}) {operation} ({parts[1]})", columns
 
@@ -125,6 +128,9 @@ class Queries:
             kind = self.random.choice(TYPES)
             listed.append(f"{self.expression(scope, kind, depth)} as k{number}")
             columns.append((f"k{number}", kind))
+        if self.chance(0.08):
+            listed.append(f"generate_series(0, {self.column(scope, 'int')} % 3) as g")
+            columns.append(("g", "int"))
         distinct = "distinct " if self.chance(0.2) else ""
         return (f"select {distinct}{', '.join(listed)} from {source}{self.where(scope, depth)}",
                 columns)
@@ -178,7 +184,7 @@ class Queries:
             return f"({text}) {alias}", [(f"{alias}.{name}", kind) for name, kind in columns]
         if self.chance(0.04):
             return f"generate_series(0, {self.random.randint(0, 6)}) {alias}(g)", [(f"{alias}.g", "int")]
-        table = f"r{self.random.randrange(TABLE_COUNT)}"
+        table = f"r{self.random.randrange(RELATION_COUNT)}"
         return f"{table} {alias}", [(f"{alias}.{name}", kind) for name, kind in COLUMNS.items()]
 
     def from_clause(self, depth, extra):
@@ -196,6 +202,13 @@ class Queries:
                     condition += f" and {self.predicate(scope + other_scope, 0)}"
                 text = f"{text} {kind} {other} on {condition}"
             scope = scope + other_scope
+        if self.chance(0.06):
+            alias = self.name("v")
+            values = ", ".join(f"({self.column(scope, 'int')})" for _ in range(2))
+            kind = self.pick("cross join lateral (values {}) {}(g)",
+                             "left join lateral (values {}) {}(g) on g > 2")
+            text += " " + kind.format(values, alias)
+            scope = scope + [(f"{alias}.g", "int")]
         return text, scope
 
     def equality(self, left, right):
@@ -231,7 +244,7 @@ class Queries:
     def subquery_predicate(self, scope, depth):
         column, kind = self.random.choice(scope)
         alias = self.name("x")
-        table = f"r{self.random.randrange(TABLE_COUNT)}"
+        table = f"r{self.random.randrange(RELATION_COUNT)}"
         inner = [(f"{alias}.{name}", inner_kind) for name, inner_kind in COLUMNS.items()]
         where = f" where {self.predicate(inner, 0)}" if self.chance(0.5) else ""
         form = self.random.random()

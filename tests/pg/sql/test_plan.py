@@ -86,6 +86,23 @@ class Plan(ClusterCase):
         sql = "select t.b, count(*) from t join u using (a) where t.a = 7 group by t.b"
         self.assertNotRegex(self.explain(sql), "segments: 2")
 
+    def test_rows_of_the_coordinator_are_sent_to_the_table_they_join(self):
+        self.rows("create temp table mine as select i as a from generate_series(1, 5) i")
+        for source in ("mine", "(select a from u order by c, a limit 5)"):
+            plan = self.explain(f"select count(*) from t join {source} m on m.a = t.a")
+            self.assertRegex(plan, r"(?s)Gather Motion.*Join.*(Redistribute|Broadcast) Motion 1:2")
+        self.assertRegex(self.explain("select count(*) from t join pg_class c on c.relname = t.c"),
+                         "(Redistribute|Broadcast) Motion 1:2")
+        for sql in ("with w as materialized (select * from mine) select * from t join w using (a)",
+                    "select t.a, mine from t join mine using (a)",
+                    "update mine set a = t.b from t where t.a = mine.a"):
+            self.assertNotIn("Motion 1:2", self.explain(sql), "has state, or no type there")
+
+    def test_functions_of_a_row_are_called_where_it_is(self):
+        for source in ("generate_series(1, t.b) x", "lateral (values (t.a), (t.b)) x"):
+            self.assertRegex(self.explain("select * from t, " + source),
+                             r"(?s)^Gather Motion.*Nested Loop.*(Function|Values) Scan")
+
     def test_many_tables_are_joined_without_trying_every_order(self):
         tables = ", ".join(f"t t{i}" for i in range(14))
         joins = " and ".join(f"t{i}.a = t{i + 1}.a" for i in range(13))
