@@ -268,12 +268,23 @@ static void shutdown(CustomScanState *node)
 	stop(state);
 }
 
+/* Whether other rows come than before: a parameter of the filter does not change what is
+ * sent. */
+static bool input_changed(const CustomScanState *node)
+{
+	const CustomScan *scan = castNode(CustomScan, node->ss.ps.plan);
+
+	if (node->ss.ps.chgParam == NULL || scan->custom_plans == NIL)
+		return node->ss.ps.chgParam != NULL;
+	return bms_overlap(node->ss.ps.chgParam, ((Plan *)linitial(scan->custom_plans))->allParam);
+}
+
 static void rescan(CustomScanState *node)
 {
 	MppMotionState *state = (MppMotionState *)node;
 
 	ExecScanReScan(&node->ss);
-	if (node->ss.ps.chgParam == NULL && state->keeps_rows) {
+	if (!input_changed(node) && state->keeps_rows) {
 		if (state->kept)
 			tuplestore_rescan(state->kept);
 		state->rereading = state->kept != NULL;
