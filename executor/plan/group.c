@@ -248,11 +248,28 @@ static void two_stages(const Grouping *grouping, const MppVariant *variant)
 
 /* ---- */
 
+/* What returns sets is computed below, if it is what is grouped by, and nothing made of it. */
+static bool sets_are_grouped(const Grouping *grouping)
+{
+	ListCell *lc;
+	int i = 0;
+
+	foreach (lc, grouping->target->exprs) {
+		Index ref = get_pathtarget_sortgroupref(grouping->target, i++);
+
+		if (expression_returns_set(lfirst(lc)) &&
+		    (ref == 0 ||
+		     !get_sortgroupref_clause_noerr(ref, grouping->parse->groupClause)))
+			return false;
+	}
+	return true;
+}
+
 static bool prepare(Grouping *grouping)
 {
 	PlannerInfo *root = grouping->root;
 
-	if (mpp_target_has_sets(grouping->target))
+	if (!sets_are_grouped(grouping))
 		return false;
 	grouping->exprs =
 	        get_sortgrouplist_exprs(grouping->parse->groupClause, root->processed_tlist);

@@ -152,6 +152,8 @@ bool mpp_path_has_motion(Path *path)
 		return mpp_path_has_motion(((UniquePath *)path)->subpath);
 	case T_SubqueryScanPath:
 		return mpp_path_has_motion(((SubqueryScanPath *)path)->subpath);
+	case T_ProjectSetPath:
+		return mpp_path_has_motion(((ProjectSetPath *)path)->subpath);
 	case T_ProjectionPath:
 		return mpp_path_has_motion(((ProjectionPath *)path)->subpath);
 	case T_SortPath:

@@ -9,7 +9,9 @@
  *   a EXCEPT b     the same, HAVING only 0
  *
  * Groups take NULLs as equal, as set operations do. INTERSECT ALL and EXCEPT ALL count
- * duplicates and are left to core.
+ * the rows of each arm in a group, and make as many of it as are left:
+ *
+ *   SELECT *, generate_series(1, n) FROM (SELECT *, ... AS n FROM ... GROUP BY *)
  */
 #include "executor/plan/rewrite.h"
 
@@ -189,58 +191,126 @@ static List *group_all(Query *query, const SetOperationStmt *op)
 	return clauses;
 }
 
+/* SELECT from it all columns, but the last `without`. */
+static Query *around(Query *query, int without, Index *ret_rti)
+{
+	Query *outer = empty_query();
+
+	IncrementVarSublevelsUp((Node *)query, 1, 1);
+	*ret_rti = add_from(outer, query);
+	add_columns_of(outer, *ret_rti, without);
+	return outer;
+}
+
 static Query *distinct_of(Query *left, Query *right, const SetOperationStmt *op)
 {
-	Query *query = empty_query();
-	Query *all = union_all(left, right, op, false);
 	Index rti;
+	Query *query = around(union_all(left, right, op, false), 0, &rti);
 
-	IncrementVarSublevelsUp((Node *)all, 1, 1);
-	rti = add_from(query, all);
-	add_columns_of(query, rti, 0);
 	query->distinctClause = group_all(query, op);
 	return query;
 }
 
-static Node *flag_is(Oid aggfnoid, Var *flag, int value)
+/* Over all rows when flag is NULL. */
+static Aggref *aggregate(Oid aggfnoid, Oid type, Var *flag)
 {
 	Aggref *aggref = makeNode(Aggref);
 
 	aggref->aggfnoid = aggfnoid;
-	aggref->aggtype = INT4OID;
-	aggref->aggargtypes = list_make1_oid(INT4OID);
-	aggref->args = list_make1(makeTargetEntry((Expr *)copyObject(flag), 1, NULL, false));
+	aggref->aggtype = type;
+	aggref->aggstar = flag == NULL;
+	if (flag != NULL) {
+		aggref->aggargtypes = list_make1_oid(INT4OID);
+		aggref->args =
+		        list_make1(makeTargetEntry((Expr *)copyObject(flag), 1, NULL, false));
+	}
 	aggref->aggkind = AGGKIND_NORMAL;
 	aggref->aggsplit = AGGSPLIT_SIMPLE;
 	aggref->aggno = -1;
 	aggref->aggtransno = -1;
 	aggref->location = -1;
-	return (Node *)make_opclause(Int4EqualOperator, BOOLOID, false, (Expr *)aggref,
+	return aggref;
+}
+
+static Node *flag_is(Oid aggfnoid, Var *flag, int value)
+{
+	return (Node *)make_opclause(Int4EqualOperator, BOOLOID, false,
+	                             (Expr *)aggregate(aggfnoid, INT4OID, flag),
 	                             (Expr *)makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 	                                               Int32GetDatum(value), false, true),
 	                             InvalidOid, InvalidOid);
 }
 
-static Query *groups_of(Query *left, Query *right, const SetOperationStmt *op)
+/* The rows of both arms in groups; ret_flag tells the arm of a row. */
+static Query *grouped(Query *left, Query *right, const SetOperationStmt *op, Var **ret_flag)
 {
-	Query *query = empty_query();
 	Query *all = union_all(left, right, op, true);
-	TargetEntry *flag = llast_node(TargetEntry, all->targetList);
-	Var *column;
 	Index rti;
+	Query *query = around(all, 1, &rti);
 
-	IncrementVarSublevelsUp((Node *)all, 1, 1);
-	rti = add_from(query, all);
-	column = makeVarFromTargetEntry(rti, flag);
-	add_columns_of(query, rti, 1);
+	*ret_flag = makeVarFromTargetEntry(rti, llast_node(TargetEntry, all->targetList));
 	query->groupClause = group_all(query, op);
 	query->hasAggs = true;
+	return query;
+}
+
+static Query *groups_of(Query *left, Query *right, const SetOperationStmt *op)
+{
+	Var *column;
+	Query *query = grouped(left, right, op, &column);
+
 	/* The left arm's rows have 0, the right one's 1. */
 	query->havingQual =
 	        (Node *)list_make2(flag_is(F_MIN_INT4, column, 0),
 	                           flag_is(F_MAX_INT4, column, op->op == SETOP_INTERSECT ? 1 : 0));
 	query->havingQual = (Node *)make_ands_explicit((List *)query->havingQual);
 	return query;
+}
+
+static Expr *call(Oid function, Expr *left, Expr *right, bool returns_set)
+{
+	FuncExpr *expr = makeFuncExpr(function, INT8OID, list_make2(left, right), InvalidOid,
+	                              InvalidOid, COERCE_EXPLICIT_CALL);
+
+	expr->funcretset = returns_set;
+	return (Expr *)expr;
+}
+
+/* How many rows of a group are in the result; not more than 0: none. */
+static Expr *copies(const SetOperationStmt *op, Var *flag)
+{
+	Expr *all = (Expr *)aggregate(F_COUNT_, INT8OID, NULL);
+	Expr *right = (Expr *)aggregate(F_SUM_INT4, INT8OID, flag);
+	Expr *left = call(F_INT8MI, all, right, false);
+	MinMaxExpr *least = makeNode(MinMaxExpr);
+
+	if (op->op == SETOP_EXCEPT)
+		return call(F_INT8MI, left, copyObject(right), false);
+	least->minmaxtype = INT8OID;
+	least->op = IS_LEAST;
+	least->args = list_make2(left, copyObject(right));
+	least->location = -1;
+	return (Expr *)least;
+}
+
+static Query *copies_of(Query *left, Query *right, const SetOperationStmt *op)
+{
+	Var *flag;
+	Query *query = grouped(left, right, op, &flag);
+	TargetEntry *number;
+	Index rti;
+
+	add_column(query, copies(op, flag), "n");
+	number = llast_node(TargetEntry, query->targetList);
+	query = around(query, 1, &rti);
+	add_column(query,
+	           call(F_GENERATE_SERIES_INT8_INT8,
+	                (Expr *)makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(1),
+	                                  false, FLOAT8PASSBYVAL),
+	                (Expr *)makeVarFromTargetEntry(rti, number), true),
+	           "copy");
+	query->hasTargetSRFs = true;
+	return around(query, 1, &rti);
 }
 
 /* As core knows it, for what is not rewritten. */
@@ -280,8 +350,10 @@ static Query *build(const Query *query, Node *part)
 	right = build(query, op->rarg);
 	if (op->op == SETOP_UNION && op->all)
 		return union_all(left, right, op, false);
-	if (op->all || !can_group(op))
+	if (!can_group(op))
 		return as_before(left, right, op);
+	if (op->all)
+		return copies_of(left, right, op);
 	return op->op == SETOP_UNION ? distinct_of(left, right, op) : groups_of(left, right, op);
 }
 

@@ -27,6 +27,25 @@ Path *mpp_project(PlannerInfo *root, RelOptInfo *rel, Path *path, PathTarget *ta
 	return (Path *)create_projection_path(root, rel, path, target);
 }
 
+/* As core does: set returning functions stand in levels of their own. */
+static Path *project_sets(PlannerInfo *root, RelOptInfo *rel, Path *path, PathTarget *target)
+{
+	List *targets;
+	List *have_sets;
+	ListCell *lt;
+	ListCell *lh;
+
+	split_pathtarget_at_srfs(root, target, path->pathtarget, &targets, &have_sets);
+	forboth (lt, targets, lh, have_sets) {
+		if (lfirst_int(lh))
+			path = (Path *)create_set_projection_path(root, rel, path,
+			                                          lfirst_node(PathTarget, lt));
+		else
+			path = mpp_project(root, rel, path, lfirst_node(PathTarget, lt));
+	}
+	return path;
+}
+
 /* Paths of a variant under another target. add_path() would free what it drops. */
 static MppVariant *with_target(PlannerInfo *root, const MppVariant *variant, PathTarget *target)
 {
@@ -39,8 +58,11 @@ static MppVariant *with_target(PlannerInfo *root, const MppVariant *variant, Pat
 		Path *path = lfirst(lc);
 
 		if (path->param_info == NULL)
-			scratch->pathlist = lappend(scratch->pathlist,
-			                            mpp_project(root, scratch, path, target));
+			scratch->pathlist =
+			        lappend(scratch->pathlist,
+			                mpp_target_has_sets(target)
+			                        ? project_sets(root, scratch, path, target)
+			                        : mpp_project(root, scratch, path, target));
 	}
 	set_cheapest(scratch);
 	projected->locus = variant->locus;
@@ -55,8 +77,7 @@ List *mpp_upper_inputs(PlannerInfo *root, RelOptInfo *input_rel)
 	ListCell *lc;
 
 	/* Core leaves the targets of upper relations empty; their variants have them. */
-	if (!IS_UPPER_REL(input_rel) &&
-	    (mpp_target_has_sets(target) || !mpp_shippable(root, (Node *)target->exprs)))
+	if (!IS_UPPER_REL(input_rel) && !mpp_shippable(root, (Node *)target->exprs))
 		return NIL;
 	foreach (lc, mpp_variants_get(input_rel)) {
 		MppVariant *variant = lfirst(lc);
@@ -119,6 +140,16 @@ Path *mpp_hash_move(RelOptInfo *rel, Path *path, const MppLocus *from, List *exp
 	return &motion->path;
 }
 
+/* Set returning functions are evaluated by scans and joins on segments, too; but what
+ * is evaluated after grouping, and between other stages, is in core's paths alone. */
+static bool sets_in_between(const PlannerInfo *root, UpperRelationKind stage,
+                            const RelOptInfo *input_rel)
+{
+	if (!root->parse->hasTargetSRFs || root->parse->commandType != CMD_SELECT)
+		return false;
+	return stage != UPPERREL_GROUP_AGG && (stage == UPPERREL_WINDOW || IS_UPPER_REL(input_rel));
+}
+
 static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel,
                         RelOptInfo *output_rel, void *extra)
 {
@@ -126,9 +157,7 @@ static void upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *
 		next_upper_paths(root, stage, input_rel, output_rel, extra);
 	if (mpp_plan_state == NULL || IS_DUMMY_REL(output_rel))
 		return;
-	/* Set returning functions are evaluated between stages, in core's paths alone. */
-	if (stage != UPPERREL_GROUP_AGG && root->parse->hasTargetSRFs &&
-	    root->parse->commandType == CMD_SELECT)
+	if (sets_in_between(root, stage, input_rel))
 		return;
 	if (input_rel != NULL && IS_OTHER_REL(input_rel))
 		return;

@@ -60,6 +60,9 @@ class Plan(ClusterCase):
     def count(self, words, sql):
         return len(re.findall(words, self.explain(sql)))
 
+    def move_for_nothing(self):
+        self.rows("set sluice.motion_setup_cost = 0; set sluice.motion_tuple_cost = 0")
+
     def fails(self, sqlstate, sql):
         with self.assertRaises(psycopg2.Error) as caught:
             self.rows(sql)
@@ -87,6 +90,7 @@ class Plan(ClusterCase):
         self.assertNotRegex(self.explain(sql), "segments: 2")
 
     def test_rows_of_the_coordinator_are_sent_to_the_table_they_join(self):
+        self.move_for_nothing()
         self.rows("create temp table mine as select i as a from generate_series(1, 5) i")
         for source in ("mine", "(select a from u order by c, a limit 5)"):
             plan = self.explain(f"select count(*) from t join {source} m on m.a = t.a")
@@ -99,6 +103,7 @@ class Plan(ClusterCase):
             self.assertNotIn("Motion 1:2", self.explain(sql), "has state, or no type there")
 
     def test_functions_of_a_row_are_called_where_it_is(self):
+        self.move_for_nothing()
         for source in ("generate_series(1, t.b) x", "lateral (values (t.a), (t.b)) x"):
             self.assertRegex(self.explain("select * from t, " + source),
                              r"(?s)^Gather Motion.*Nested Loop.*(Function|Values) Scan")
@@ -149,6 +154,22 @@ class Plan(ClusterCase):
         plan = self.explain("select a from t union select a from u")
         self.assertRegex(plan, r"(?s)Gather Motion.*HashAggregate|Gather Motion.*Unique")
 
+    def test_duplicates_are_counted_on_segments(self):
+        self.move_for_nothing()
+        for operation, count in (("intersect all", 500), ("except all", 500)):
+            sql = f"select b from t {operation} select b from u"
+            self.assertRegex(self.explain(sql), r"(?s)^Gather Motion.*ProjectSet.*Aggregate")
+            self.assertEqual(self.rows(f"select count(*) from ({sql}) x"), [(count,)])
+
+    def test_functions_that_return_sets_are_evaluated_on_segments(self):
+        self.move_for_nothing()
+        for sql in ("select a, generate_series(1, b) from t",
+                    "select generate_series(1, b) g, count(*) from t group by 1",
+                    "select distinct c, generate_series(1, b) from t"):
+            self.assertRegex(self.explain(sql), r"(?s)^Gather Motion.*ProjectSet")
+        self.assertRegex(self.explain("select generate_series(1, (random() * 9)::int) from t"),
+                         r"(?s)^ProjectSet.*Gather Motion")
+
     def test_partitions_are_read_by_one_motion_and_pruned(self):
         self.assertEqual(self.count("Motion", "select * from p"), 1)
         self.assertNotIn("p1", self.explain("select * from p where d > '2021-06-01'"))
@@ -176,7 +197,7 @@ class Plan(ClusterCase):
                          [(999,)])
 
     def test_not_in_with_nulls_is_a_join_on_segments(self):
-        self.rows("set sluice.motion_setup_cost = 0")
+        self.move_for_nothing()
         plan = self.explain("select count(*) from t where b not in (select b from u)")
         self.assertRegex(plan, r"(?s)Gather Motion.*Anti Join.*(Redistribute|Broadcast) Motion")
         self.assertNotIn("SubPlan", plan)
