@@ -150,29 +150,31 @@ static void one_stage(const Grouping *grouping, const MppVariant *variant)
 
 /* ---- two stages ---- */
 
-/* What the first stage puts out: the keys, and partial results for all aggregates of the
- * target and HAVING. (Core's function of that purpose is static.) */
-static PathTarget *partial_target(const Grouping *grouping)
+/* (Core's function of that purpose is static.) */
+PathTarget *mpp_partial_target(PlannerInfo *root, const PathTarget *target, Node *having)
 {
 	PathTarget *partial = create_empty_pathtarget();
 	List *others = NIL;
 	ListCell *lc;
 	int i = 0;
 
-	foreach (lc, grouping->target->exprs) {
+	foreach (lc, target->exprs) {
 		Expr *expr = lfirst(lc);
-		Index ref = get_pathtarget_sortgroupref(grouping->target, i++);
+		Index ref = get_pathtarget_sortgroupref(target, i++);
 
-		if (ref != 0 && get_sortgroupref_clause_noerr(ref, grouping->parse->groupClause))
+		if (ref != 0 && get_sortgroupref_clause_noerr(ref, root->parse->groupClause))
 			add_column_to_pathtarget(partial, expr, ref);
 		else
 			others = lappend(others, expr);
 	}
-	if (grouping->extra->havingQual != NULL)
-		others = lappend(others, grouping->extra->havingQual);
+	if (having != NULL)
+		others = lappend(others, having);
 	others = pull_var_clause((Node *)others, PVC_INCLUDE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
 	                                                 PVC_INCLUDE_PLACEHOLDERS);
-	add_new_columns_to_pathtarget(partial, others);
+	/* GROUPING() is about sets, which are made in the second stage. */
+	foreach (lc, others)
+		if (!IsA(lfirst(lc), GroupingFunc))
+			add_new_column_to_pathtarget(partial, lfirst(lc));
 	foreach (lc, partial->exprs) {
 		if (!IsA(lfirst(lc), Aggref))
 			continue;
@@ -182,7 +184,7 @@ static PathTarget *partial_target(const Grouping *grouping)
 		mark_partial_aggref(aggref, AGGSPLIT_INITIAL_SERIAL);
 		lfirst(lc) = aggref;
 	}
-	return set_pathtarget_cost_width(grouping->root, partial);
+	return set_pathtarget_cost_width(root, partial);
 }
 
 /* Second stage on the coordinator, over a gather. */
@@ -227,7 +229,7 @@ static void two_stages(const Grouping *grouping, const MppVariant *variant)
 	                  .costs = &final_costs};
 	RelOptInfo *partial;
 
-	first.target = partial_target(grouping);
+	first.target = mpp_partial_target(root, grouping->target, grouping->extra->havingQual);
 	if (!mpp_shippable(root, (Node *)first.target->exprs))
 		return;
 	if (grouping->parse->hasAggs) {
@@ -258,8 +260,7 @@ static bool sets_are_grouped(const Grouping *grouping)
 		Index ref = get_pathtarget_sortgroupref(grouping->target, i++);
 
 		if (expression_returns_set(lfirst(lc)) &&
-		    (ref == 0 ||
-		     !get_sortgroupref_clause_noerr(ref, grouping->parse->groupClause)))
+		    (ref == 0 || !get_sortgroupref_clause_noerr(ref, grouping->parse->groupClause)))
 			return false;
 	}
 	return true;

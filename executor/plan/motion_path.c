@@ -31,6 +31,7 @@ typedef struct MotionPath {
 	List *collations;  /* to hash these columns by */
 	List *upper_quals; /* bare clauses */
 	List *returning;   /* over a ModifyTable: what the receiver puts out */
+	bool combines;     /* over grouping sets: they combine partial results */
 } MotionPath;
 
 static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -110,6 +111,11 @@ void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, List *clau
 void mpp_motion_path_returning(CustomPath *path, List *tlist)
 {
 	((MotionPath *)path)->returning = tlist;
+}
+
+void mpp_motion_path_combines(CustomPath *path)
+{
+	((MotionPath *)path)->combines = true;
 }
 
 bool mpp_path_is_motion(const Path *path)
@@ -309,6 +315,16 @@ void mpp_motion_resolve_columns(CustomScan *scan)
 	}
 }
 
+/* Core has no path for grouping sets of partial results, but what executes them can. */
+static void combine(Agg *agg)
+{
+	ListCell *lc;
+
+	agg->aggsplit = AGGSPLIT_FINAL_DESERIAL;
+	foreach (lc, agg->chain)
+		lfirst_node(Agg, lc)->aggsplit = AGGSPLIT_FINAL_DESERIAL;
+}
+
 static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
                          List *clauses, List *custom_plans)
 {
@@ -324,6 +340,8 @@ static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, L
 
 	foreach (lc, source->key_columns)
 		keys = lappend(keys, list_nth_node(TargetEntry, output, lfirst_int(lc) - 1)->expr);
+	if (source->combines)
+		combine(castNode(Agg, child));
 	if (motion.kind == MPP_MOTION_REDISTRIBUTE)
 		encode_hash(&motion, keys);
 	if (source->key_columns != NIL)

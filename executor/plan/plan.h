@@ -131,6 +131,8 @@ extern void mpp_motion_path_key_columns(CustomPath *path, List *columns, List *c
 extern void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, List *clauses,
                                         PathTarget *target);
 extern void mpp_motion_path_returning(CustomPath *path, List *tlist);
+/* The path is over a GroupingSetsPath whose input are partial results. */
+extern void mpp_motion_path_combines(CustomPath *path);
 /* Of a finished plan: hash keys given as columns become Vars. */
 extern void mpp_motion_resolve_columns(CustomScan *scan);
 extern bool mpp_path_is_motion(const Path *path);

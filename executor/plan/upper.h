@@ -41,6 +41,9 @@ extern List *mpp_hashable_exprs(PlannerInfo *root, List *clauses);
 /* The rows hashed to all segments by these expressions; ret_locus is where they are then. */
 extern Path *mpp_hash_move(RelOptInfo *rel, Path *path, const MppLocus *from, List *exprs,
                            MppLocus *ret_locus);
+/* What the first of two stages of aggregation puts out: the keys, and partial results for
+ * all aggregates of the target and HAVING (group.c). */
+extern PathTarget *mpp_partial_target(PlannerInfo *root, const PathTarget *target, Node *having);
 /* A set returning function makes rows after the stage, or changes their number. */
 extern bool mpp_target_has_sets(const PathTarget *target);
 

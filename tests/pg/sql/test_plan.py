@@ -125,6 +125,14 @@ class Plan(ClusterCase):
     def test_other_groups_are_made_in_two_stages(self):
         self.assertIn("Partial", self.explain("select b, sum(a) from t group by b"))
 
+    def test_grouping_sets_with_the_whole_are_made_of_partial_results(self):
+        self.move_for_nothing()
+        plan = self.explain("select b, c, sum(a), grouping(b) from t group by rollup (b, c)")
+        self.assertRegex(plan, r"(?s)^Gather Motion 1:1.*Finalize .*Aggregate.*Gather Motion 2:1"
+                               r".*Partial HashAggregate")
+        self.assertNotIn("Finalize", self.explain("select b, c, array_agg(a) from t group by"
+                                                  " rollup (b, c)"), "cannot be combined")
+
     def test_limits_are_applied_on_segments_first(self):
         plan = self.explain("select * from t order by c limit 3")
         self.assertEqual(plan.count("Limit"), 2)
