@@ -129,7 +129,7 @@ static void end_plan_draw(struct scenario *scenario, struct end_plan *todo, uint
 		todo->open_ns = upto(scenario, 5) * S;
 	if (storm && one_in(scenario, 20))
 		todo->open_ns = WORLD_NEVER;
-	if (one_in(scenario, storm ? 5 : 1000000)) {
+	if (one_in(scenario, 5) && storm) {
 		todo->quit_frames = upto(scenario, frame_count);
 		todo->quit_resets = one_in(scenario, 2);
 		todo->reset_lingers = one_in(scenario, 2);
