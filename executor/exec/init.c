@@ -16,7 +16,7 @@ void mpp_exec_init(void)
 {
 	mpp_motion_init();
 	mpp_names_init();
-	mpp_reader_init();
+	mpp_readers_init();
 	mpp_run_init();
 	mpp_snapshots_init();
 	mpp_gang_drain = mpp_run_drain_all;

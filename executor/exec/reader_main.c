@@ -16,36 +16,22 @@
 #include <storage/proc.h>
 #include <storage/shm_mq.h>
 #include <storage/sinval.h>
-#include <tcop/dest.h>
 #include <tcop/tcopprot.h>
-#include <utils/guc.h>
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
 
 #include "executor/exec/qe.h"
 #include "executor/exec/reader_state.h"
 #include "executor/exec/reader_wire.h"
-#include "executor/exec/readers.h"
 #include "executor/exec/wire.h"
 
 extern PGDLLEXPORT void mpp_reader_main(dsm_segment *segment, shm_toc *toc);
-
-int mpp_reader_idle_timeout = 60000;
 
 typedef struct Leader {
 	shm_mq_handle *requests;
 	shm_mq_handle *replies;
 	MppReaderState *state;
 } Leader;
-
-void mpp_reader_init(void)
-{
-	DefineCustomIntVariable("sluice.reader_idle_timeout",
-	                        "How long a segment keeps an idle process of a session for "
-	                        "further slices.",
-	                        "0 keeps it until the session ends.", &mpp_reader_idle_timeout,
-	                        60000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-}
 
 static void reply(const Leader *leader, const StringInfoData *bytes)
 {
@@ -65,14 +51,37 @@ static bool may_go(const Leader *leader)
 	return pg_atomic_compare_exchange_u32(&leader->state->word, &idle, MPP_READER_GONE);
 }
 
+/* Told to go. A request that is on its way nevertheless is given back. */
+static void go(const Leader *leader)
+{
+	if (!may_go(leader)) {
+		StringInfoData refused;
+		Size size;
+		void *data;
+
+		HOLD_INTERRUPTS();
+		if (shm_mq_receive(leader->requests, &size, &data, false) == SHM_MQ_SUCCESS) {
+			initStringInfo(&refused);
+			pq_sendbyte(&refused, MPP_READER_REFUSED);
+			reply(leader, &refused);
+		}
+		RESUME_INTERRUPTS();
+	}
+	whereToSendOutput = DestNone; /* nobody listens to an idle reader */
+	CHECK_FOR_INTERRUPTS();
+}
+
 static char *wait_request(const Leader *leader, Size *ret_size)
 {
 	int wake = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (mpp_reader_idle_timeout ? WL_TIMEOUT : 0);
 
 	for (;;) {
 		void *data;
-		shm_mq_result result = shm_mq_receive(leader->requests, ret_size, &data, true);
+		shm_mq_result result;
 
+		if (ProcDiePending)
+			go(leader);
+		result = shm_mq_receive(leader->requests, ret_size, &data, true);
 		if (result == SHM_MQ_SUCCESS)
 			return data;
 		if (result == SHM_MQ_DETACHED)
@@ -85,21 +94,12 @@ static char *wait_request(const Leader *leader, Size *ret_size)
 		if (catchupInterruptPending)
 			ProcessCatchupInterrupt();
 		QueryCancelPending = false; /* meant for a statement that has ended */
-		CHECK_FOR_INTERRUPTS();
+		if (!ProcDiePending)
+			CHECK_FOR_INTERRUPTS();
 	}
 }
 
 /* ---- a statement ----------------------------------------------------------- */
-
-static MppSliceText *find_slice(const MppMessage *message, int number)
-{
-	ListCell *cell;
-
-	foreach (cell, message->slices)
-		if (((MppSliceText *)lfirst(cell))->number == number)
-			return lfirst(cell);
-	elog(ERROR, "slice %d is not in the message", number);
-}
 
 static void execute(char *bytes, Size size, StringInfo answer)
 {
@@ -111,7 +111,7 @@ static void execute(char *bytes, Size size, StringInfo answer)
 	memcpy(&request, bytes, sizeof(request));
 	at = MAXALIGN(sizeof(request)) + mpp_reader_state_enter(state, request.state_bytes);
 	message = mpp_wire_read(bytes + at, (int)(size - at));
-	mpp_qe_run_slice(message, find_slice(message, request.slice), answer);
+	mpp_qe_run_slice(message, mpp_wire_slice(message, request.slice), answer);
 	mpp_reader_state_leave();
 }
 
@@ -194,10 +194,10 @@ void mpp_reader_main(dsm_segment *segment, shm_toc *toc)
 	ExitParallelMode();
 	PopActiveSnapshot();
 	EndParallelWorkerTransaction();
-	whereToSendOutput = DestNone; /* errors go with the replies */
 	MemoryContextSwitchTo(TopMemoryContext);
 	memory = AllocSetContextCreate(TopMemoryContext, "sluice reader", ALLOCSET_DEFAULT_SIZES);
 	leader = attach_leader(segment, toc);
+	mpp_reader_redirect(leader.replies);
 	say_ready(&leader);
 	for (;;) {
 		Size size;

@@ -4,8 +4,8 @@
  * with which the reader was started.
  *
  * To the reader: number of the slice, size of the state, the state
- * (reader_state.h), the dispatch's message. Back: one byte, then an error or a
- * report.
+ * (reader_state.h), the dispatch's message. Back: one byte, then an error, a
+ * report or a notice.
  */
 #ifndef EXECUTOR_EXEC_READER_WIRE_H
 #define EXECUTOR_EXEC_READER_WIRE_H
@@ -14,6 +14,7 @@
 
 #include <lib/stringinfo.h>
 #include <port/atomics.h>
+#include <storage/shm_mq.h>
 #include <utils/elog.h>
 
 #define MPP_READER_QUEUE_BYTES ((Size)128 * 1024) /* a plan is mostly shorter */
@@ -41,11 +42,17 @@ typedef struct MppReaderRequest {
 	uint64 state_bytes; /* a multiple of MAXIMUM_ALIGNOF */
 } MppReaderRequest;
 
-#define MPP_READER_READY  'R' /* started, waits */
-#define MPP_READER_REPORT 'r'
-#define MPP_READER_ERROR  'E'
+#define MPP_READER_READY   'R' /* started, waits */
+#define MPP_READER_REPORT  'r'
+#define MPP_READER_ERROR   'e' /* reader_error.c */
+#define MPP_READER_REFUSED 'G' /* it was told to go before the request; nothing was done */
+#define MPP_READER_NOTICE  'N' /* these two as in PostgreSQL's protocol; more follows N */
+#define MPP_READER_FATAL   'E'
 
 extern int mpp_reader_idle_timeout; /* ms, GUC sluice.reader_idle_timeout; 0: for ever */
+
+/* Messages for the client go to the QE from now on. */
+extern void mpp_reader_redirect(shm_mq_handle *replies);
 
 extern void mpp_reader_put_error(StringInfo out, const ErrorData *error);
 extern ErrorData *mpp_reader_get_error(StringInfo in); /* in the current memory context */

@@ -181,6 +181,16 @@ MppMessage *mpp_wire_read(const char *bytes, int size_bytes)
 	return message;
 }
 
+MppSliceText *mpp_wire_slice(const MppMessage *message, int number)
+{
+	ListCell *cell;
+
+	foreach (cell, message->slices)
+		if (((MppSliceText *)lfirst(cell))->number == number)
+			return lfirst(cell);
+	elog(ERROR, "slice %d is not in the message", number);
+}
+
 ParamListInfo mpp_wire_extern_params(const MppMessage *message)
 {
 	ParamListInfo params;

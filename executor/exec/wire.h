@@ -56,6 +56,9 @@ extern void mpp_wire_end_slice(StringInfo out, int length_at);
 /* Borrows bytes. ERROR for what is no message, and for names that are not there. */
 extern MppMessage *mpp_wire_read(const char *bytes, int size_bytes);
 
+/* ERROR when the message has no slice of this number. */
+extern MppSliceText *mpp_wire_slice(const MppMessage *message, int number);
+
 extern ParamListInfo mpp_wire_extern_params(const MppMessage *message);
 
 #endif
