@@ -13,7 +13,10 @@
 #include <libpq/pqformat.h>
 #include <nodes/nodeFuncs.h>
 
+#include "executor/exec/report_memory.h"
+
 #define RECORD_NODE     'n' /* number of the plan node, Instrumentation */
+#define RECORD_MEMORY   'm' /* number of the plan node, MppMemoryUse */
 #define RECORD_SENT     's' /* number of the motion, MppMotionSums */
 #define RECORD_RECEIVED 'r'
 
@@ -66,12 +69,15 @@ static void put_received(StringInfo out, const MppMotionState *motion)
 static bool put_node(PlanState *node, StringInfo out)
 {
 	MppMotionState *motion = mpp_motion_state(node);
+	MppMemoryUse memory;
 
 	if (node->instrument) {
 		InstrEndLoop(node->instrument);
 		put_record(out, RECORD_NODE, node->plan->plan_node_id, node->instrument,
 		           sizeof(*node->instrument));
 	}
+	if (node->instrument && mpp_memory_of(node, &memory))
+		put_record(out, RECORD_MEMORY, node->plan->plan_node_id, &memory, sizeof(memory));
 	if (motion)
 		put_received(out, motion);
 	return planstate_tree_walker(node, put_node, out);
@@ -98,6 +104,7 @@ typedef struct Record {
 	int segment_count;
 	union {
 		Instrumentation node;
+		MppMemoryUse memory;
 		MppMotionSums sums;
 	} value;
 } Record;
@@ -131,12 +138,29 @@ static bool add_record(PlanState *node, void *context)
 		}
 		return true;
 	}
-	if (motion && record->kind != RECORD_NODE && motion->motion.number == record->number) {
+	if (record->kind == RECORD_MEMORY && node->plan->plan_node_id == record->number) {
+		mpp_memory_add(node, &record->value.memory, record->content, record->segment_count);
+		return true;
+	}
+	if (motion && (record->kind == RECORD_SENT || record->kind == RECORD_RECEIVED) &&
+	    motion->motion.number == record->number) {
 		add_sums(record->kind == RECORD_SENT ? &motion->sent : &motion->received,
 		         &record->value.sums);
 		return true;
 	}
 	return planstate_tree_walker(node, add_record, context);
+}
+
+static int size_of_kind(char kind)
+{
+	switch (kind) {
+	case RECORD_NODE:
+		return sizeof(Instrumentation);
+	case RECORD_MEMORY:
+		return sizeof(MppMemoryUse);
+	default:
+		return sizeof(MppMotionSums);
+	}
 }
 
 static bool get_record(StringInfo in, Record *ret_record)
@@ -148,8 +172,7 @@ static bool get_record(StringInfo in, Record *ret_record)
 	ret_record->kind = (char)pq_getmsgbyte(in);
 	ret_record->number = (int)pq_getmsgint(in, 4);
 	size = (int)pq_getmsgint(in, 4);
-	if (size != (int)(ret_record->kind == RECORD_NODE ? sizeof(ret_record->value.node)
-	                                                  : sizeof(ret_record->value.sums)))
+	if (size != size_of_kind(ret_record->kind))
 		elog(ERROR, "malformed report of a segment");
 	pq_copymsgbytes(in, (char *)&ret_record->value, size);
 	return true;

@@ -332,6 +332,34 @@ class Exec(ClusterCase):
         self.assertRegex(plan, r"Sent: rows=2 bytes=\d+ frames=2 stalls=\d+ blocked=\S+ ms")
         self.assertRegex(plan, r"Received: rows=2 bytes=\d+ frames=2 stalls=\d+ blocked=\S+ ms")
 
+    def test_explain_analyze_tells_what_sorts_and_hashes_took(self):
+        self.rows("set enable_mergejoin = off; set enable_nestloop = off")
+        sorts = "select v.k, t.b from t join v on t.a = v.k order by v.w"
+        plan = self.explain(sorts, "analyze, costs off")
+        self.assertEqual(re.findall(r"Worker (\d):  Sort Method: quicksort  Memory: [1-9]\d*kB", plan),
+                         ["0", "1"], plan)
+        self.assertRegex(plan, r"Buckets: \d+  Batches: 1  Memory Usage: [1-9]\d*kB")
+        plan = self.explain(sorts, "analyze, verbose, costs off")
+        for worker in (0, 1):
+            self.assertRegex(plan, rf"Worker {worker}:  .*\n *Sort Method: quicksort  Memory: [1-9]\d*kB")
+        groups = "select w, count(*) from v group by w, k"
+        self.rows("set enable_sort = off")
+        self.assertRegex(self.explain(groups, "analyze, costs off"),
+                         r"HashAggregate.*\n(.*\n)? *Batches: 1  Memory Usage: [1-9]\d*kB")
+        self.rows("set work_mem = '64kB'; set hash_mem_multiplier = 1; reset enable_sort")
+        plan = self.value("explain (analyze, format json) select v.k from t join v on t.a = v.k"
+                          " order by repeat(t.b, 100)")
+        spilled = [node for node in self.nodes(plan) if node["Node Type"] == "Sort"]
+        self.assertEqual([worker["Sort Space Type"] for node in spilled for worker in node["Workers"]],
+                         ["Disk", "Disk"], plan)
+
+    def nodes(self, plan):
+        """All nodes of an explained plan."""
+        found = [plan] if isinstance(plan, dict) and "Node Type" in plan else []
+        for value in plan.values() if isinstance(plan, dict) else plan if isinstance(plan, list) else ():
+            found += self.nodes(value)
+        return found
+
     def test_explain_analyze_knows_what_a_limit_cut_off(self):
         plan = self.explain("select t.a from t join v on t.a = v.g limit 5", "analyze, costs off")
         self.assertNotIn("never executed", plan)
