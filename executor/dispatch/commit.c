@@ -20,6 +20,7 @@
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
+#include <utils/timestamp.h>
 
 #include "executor/catalog/node.h"
 #include "executor/dispatch/commit.h"
@@ -28,8 +29,11 @@
 #include "executor/dispatch/qe.h"
 #include "executor/dispatch/shared.h"
 
-/* How long an abort waits for a QE to end its command, and to roll back. */
-#define STOP_TIMEOUT_MS 5000
+/* How long an abort waits for a QE to end its command, or to roll back; the connection to
+ * one that does not answer is closed. That of a savepoint waits longer, for to lose a
+ * connection is to lose the transaction. */
+#define STOP_TIMEOUT_MS      1000
+#define SAVEPOINT_TIMEOUT_MS 5000
 
 /* How long a commit waits for the segments to follow, before it leaves that to the
  * recovery worker. */
@@ -43,8 +47,15 @@ static void set_stopping(bool stopping)
 		qe_array[i].stopping = stopping;
 }
 
+static int left_ms(TimestampTz deadline)
+{
+	return (int)TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+}
+
 void commit_stop_commands(int level)
 {
+	TimestampTz deadline = TimestampTzPlusMilliseconds(
+	        GetCurrentTimestamp(), level == 0 ? STOP_TIMEOUT_MS : SAVEPOINT_TIMEOUT_MS);
 	bool busy = false;
 
 	for (int i = 0; i < qe_count; i++) {
@@ -63,9 +74,9 @@ void commit_stop_commands(int level)
 		qe->quiet = false;
 	}
 	if (busy) {
-		qe_cancel(STOP_TIMEOUT_MS);
-		qe_copy_abort(STOP_TIMEOUT_MS);
-		qe_drain(STOP_TIMEOUT_MS);
+		qe_cancel(left_ms(deadline));
+		qe_copy_abort(left_ms(deadline));
+		qe_drain(left_ms(deadline));
 	}
 	for (int i = 0; i < qe_count; i++)
 		if (qe_array[i].stopping)

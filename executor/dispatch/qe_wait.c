@@ -143,8 +143,10 @@ static void cancel_poll(struct pollfd *fds, Qe **qes, int count, int timeout_ms)
 			poll(fds, count, 100);
 	}
 	for (int i = 0; i < count; i++)
-		if (fds[i].fd >= 0)
+		if (fds[i].fd >= 0) {
 			close(fds[i].fd);
+			qes[i]->doomed = true; /* it may arrive later, and hit what runs then */
+		}
 	free(sent);
 }
 
