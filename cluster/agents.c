@@ -9,27 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-#define KEY_BYTES 32
 
 char *agent_socket(const struct cluster *cluster, const struct cluster_host *host)
 {
 	return cluster_path(cluster, "agent-%s/socket", host->name);
-}
-
-static char *key_text(void)
-{
-	uint8_t key[KEY_BYTES];
-	char *text = calloc(KEY_BYTES * 2 + 2, 1);
-
-	if (!text || getrandom(key, sizeof(key), 0) != sizeof(key)) {
-		fprintf(stderr, "sluice: no random numbers: %s\n", strerror(errno));
-		exit(1);
-	}
-	for (size_t i = 0; i < sizeof(key); i++)
-		snprintf(text + 2 * i, 3, "%02x", key[i]);
-	return strcat(text, "\n");
 }
 
 /* An IPv6 address stands in brackets before a port. */
@@ -77,7 +60,7 @@ static char *agent_config(const struct cluster *cluster, const struct cluster_ho
 
 int agents_write_files(const struct cluster *cluster)
 {
-	char *key = key_text();
+	char *key = cluster_random_key();
 	int result = 0;
 
 	for (size_t i = 0; i < cluster->host_count && result == 0; i++) {

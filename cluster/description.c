@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define DESCRIPTION_VERSION 1
@@ -238,4 +239,18 @@ void cluster_free(struct cluster *cluster)
 	free(cluster->ssh);
 	free(cluster->arena_size);
 	*cluster = (struct cluster){0};
+}
+
+char *cluster_random_key(void)
+{
+	uint8_t key[32];
+	char *text = calloc(2 * sizeof(key) + 2, 1);
+
+	if (!text || getrandom(key, sizeof(key), 0) != sizeof(key)) {
+		fprintf(stderr, "sluice: no random numbers: %s\n", strerror(errno));
+		exit(1);
+	}
+	for (size_t i = 0; i < sizeof(key); i++)
+		snprintf(text + 2 * i, 3, "%02x", key[i]);
+	return strcat(text, "\n");
 }

@@ -67,4 +67,7 @@ const char *cluster_server_name(const struct cluster_server *server);
 /* A printf() that ends the program when memory is short; returned owned. */
 char *cluster_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* 32 random bytes as a line of hexadecimal digits; returned owned. */
+char *cluster_random_key(void);
+
 #endif

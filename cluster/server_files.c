@@ -148,6 +148,16 @@ static char *access_text(const struct cluster *cluster, const struct cluster_ser
 	return text;
 }
 
+int server_secret_write(const struct cluster *cluster, const struct cluster_server *server,
+                        const char *secret)
+{
+	char *path = cluster_text("%s/sluice_cluster_secret", server->data_directory);
+	int result = run_write_file(cluster, cluster_host_of(cluster, server), path, "600", secret);
+
+	free(path);
+	return result < 0 ? -1 : 0;
+}
+
 int server_files_write(const struct cluster *cluster, const struct cluster_server *server)
 {
 	static const char include_script[] =

@@ -12,4 +12,9 @@
 /* 0, or -1 after a message. */
 int server_files_write(const struct cluster *cluster, const struct cluster_server *server);
 
+/* What the cluster's servers know each other by (executor/dispatch/proof.c); a clone has
+ * it of its original. 0, or -1 after a message. */
+int server_secret_write(const struct cluster *cluster, const struct cluster_server *server,
+                        const char *secret);
+
 #endif

@@ -135,14 +135,20 @@ static char **initdb_command(const struct cluster *cluster, const struct cluster
 
 int servers_create(const struct cluster *cluster, const char *locale)
 {
+	char *secret;
+	int result = 0;
+
 	if (for_all(cluster, SERVERS_COORDINATOR, "initdb of", initdb_command, locale) < 0 ||
 	    for_all(cluster, SERVERS_SEGMENTS, "initdb of", initdb_command, locale) < 0)
 		return -1;
-	for (size_t i = 0; i < cluster->server_count; i++)
+	secret = cluster_random_key();
+	for (size_t i = 0; i < cluster->server_count && result == 0; i++)
 		if (cluster->servers[i].role == 'p' &&
-		    server_files_write(cluster, &cluster->servers[i]) < 0)
-			return -1;
-	return 0;
+		    (server_files_write(cluster, &cluster->servers[i]) < 0 ||
+		     server_secret_write(cluster, &cluster->servers[i], secret) < 0))
+			result = -1;
+	free(secret);
+	return result;
 }
 
 /* pg_ctl fails for a server that runs already (start) or does not (stop): asked

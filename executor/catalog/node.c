@@ -25,6 +25,7 @@
 int mpp_role = MPP_ROLE_NONE;
 int mpp_content = MPP_COORDINATOR;
 int mpp_session_role = MPP_SESSION_CLIENT;
+bool mpp_session_is_proven;
 char *mpp_cluster_id;
 char *mpp_agent_socket;
 
@@ -124,14 +125,34 @@ bool mpp_is_qd(void)
 
 bool mpp_is_qe(void)
 {
-	return mpp_role == MPP_ROLE_SEGMENT && mpp_session_role == MPP_SESSION_EXECUTE;
+	return mpp_role == MPP_ROLE_SEGMENT && mpp_session_role == MPP_SESSION_EXECUTE &&
+	       (mpp_session_is_proven || IsParallelWorker());
+}
+
+/* Such a session can ask for its nonce, and answer it. */
+static void forbid_unproven(const PlannedStmt *statement)
+{
+	ListCell *cell;
+	bool harmless = statement->commandType == CMD_SELECT;
+
+	foreach (cell, statement->rtable)
+		harmless = harmless && lfirst_node(RangeTblEntry, cell)->rtekind != RTE_RELATION;
+	if (!harmless)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		         errmsg("permission denied: the client has not proved to be this "
+		                "cluster's coordinator"),
+		         errhint("The session role \"execute\" is the coordinator's. Clients "
+		                 "connect to the coordinator.")));
 }
 
 void mpp_forbid_segment_writes(const PlannedStmt *statement)
 {
-	if (mpp_role != MPP_ROLE_SEGMENT || mpp_session_role != MPP_SESSION_CLIENT ||
-	    MyProcPort == NULL)
+	if (mpp_role != MPP_ROLE_SEGMENT || mpp_session_role == MPP_SESSION_UTILITY ||
+	    MyProcPort == NULL || mpp_is_qe())
 		return;
+	if (mpp_session_role == MPP_SESSION_EXECUTE)
+		forbid_unproven(statement);
 	if (!CommandIsReadOnly((PlannedStmt *)statement))
 		ereport(ERROR,
 		        (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),

@@ -21,7 +21,7 @@ typedef enum MppRole {
 /* GUC sluice.session_role, given at connect. */
 typedef enum MppSessionRole {
 	MPP_SESSION_CLIENT = 0, /* on a segment: may read, not write */
-	MPP_SESSION_EXECUTE,    /* a QD's: QE */
+	MPP_SESSION_EXECUTE,    /* a QD's, once that has proved to be one: QE */
 	MPP_SESSION_UTILITY,    /* a superuser's: this server alone, as plain PostgreSQL */
 } MppSessionRole;
 
@@ -30,6 +30,8 @@ extern int mpp_content;        /* GUC sluice.content (postmaster) */
 extern int mpp_session_role;   /* MppSessionRole: GUC sluice.session_role (backend) */
 extern char *mpp_cluster_id;   /* GUC sluice.cluster_id (postmaster), decimal uint64 */
 extern char *mpp_agent_socket; /* GUC sluice.agent_socket (postmaster) */
+
+extern bool mpp_session_is_proven; /* MPP_SESSION_EXECUTE: see dispatch/proof.c */
 
 /* Whether this backend distributes: on the coordinator, for a client, in a
  * database that has the extension. Cheap; false while no transaction is open. */

@@ -26,7 +26,8 @@ void qe_close(Qe *qe)
 		return;
 	PQfinish(qe->conn);
 	qe->conn = NULL;
-	qe->lost = qe->lost || qe->begun || qe->writes;
+	qe->lost = qe->lost || (qe->begun && !qe->ended_idle);
+	qe->begun = qe->begun && !qe->ended_idle;
 	qe->item_count = qe->command_count = 0;
 	qe->flushing = qe->doomed = false;
 	qe->settings = 0;
@@ -49,11 +50,10 @@ static void options_make(Options *options, const MppSegment *segment)
 	snprintf(options->port, sizeof(options->port), "%d", segment->port);
 	/* The QD keeps the time; a QE only notices when its QD is gone. */
 	snprintf(options->settings, sizeof(options->settings),
-	         "-c sluice.session_role=execute -c sluice.session_secret=%s"
+	         "-c sluice.session_role=execute"
 	         " -c statement_timeout=0 -c idle_session_timeout=0"
 	         " -c idle_in_transaction_session_timeout=0"
-	         " -c client_connection_check_interval=1000",
-	         mpp_gang_secret());
+	         " -c client_connection_check_interval=1000");
 	memcpy(options->keywords,
 	       ((const char *[]){"host", "port", "dbname", "user", "options", "application_name",
 	                         "client_encoding", "connect_timeout", NULL}),
@@ -163,7 +163,7 @@ static void connect_sleep(Waiting *waiting, int count, TimestampTz deadline)
 /* The first thing that is sent: is it what it should be? */
 static void identity_ask(Waiting *waiting)
 {
-	if (PQsendQuery(waiting->qe->conn, "SELECT sluice.node_identity()") != 1)
+	if (PQsendQuery(waiting->qe->conn, "SELECT sluice.node_identity(), sluice.qe_nonce()") != 1)
 		connect_throw(waiting->qe);
 	waiting->asked = true;
 	waiting->polling = PGRES_POLLING_READING;
@@ -174,15 +174,17 @@ static bool identity_take(Waiting *waiting)
 {
 	Qe *qe = waiting->qe;
 	PGresult *result;
-	char *answer = NULL;
+	char *answer = NULL, *nonce;
 
 	if (PQconsumeInput(qe->conn) != 1)
 		connect_throw(qe);
 	if (PQisBusy(qe->conn))
 		return false;
 	result = PQgetResult(qe->conn);
-	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+	if (PQresultStatus(result) == PGRES_TUPLES_OK) {
 		answer = pstrdup(PQgetvalue(result, 0, 0));
+		nonce = pstrdup(PQgetvalue(result, 0, 1));
+	}
 	PQclear(result);
 	if (answer == NULL)
 		connect_throw(qe);
@@ -190,6 +192,7 @@ static bool identity_take(Waiting *waiting)
 	while ((result = PQgetResult(qe->conn)) != NULL)
 		PQclear(result);
 	mpp_identity_check(qe->name, waiting->segment->content, answer);
+	qe_prove(qe, nonce);
 	return true;
 }
 

@@ -165,8 +165,12 @@ void mpp_copy_begin(const Bitmapset *contents, const char *sql, bool writes,
 	int content = -1;
 
 	mpp_dtx_join(contents, writes);
-	while ((content = bms_next_member(contents, content)) >= 0)
+	while ((content = bms_next_member(contents, content)) >= 0) {
+		/* What begins a transaction can be sent again, a stream cannot. */
+		if (!qe_array[content].begun)
+			mpp_gang_send(content, "SELECT", 0, NULL, NULL, NULL);
 		qe_make_free(&qe_array[content]);
+	}
 	wait_until_idle(contents);
 	copy_sql = strdup(sql);
 	if (copy_sql == NULL)

@@ -7,6 +7,10 @@ CREATE FUNCTION sluice.qe_settings(secret text, session_user_name text, user_nam
 RETURNS int LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'mpp_qe_settings';
 
+-- A QE's question, to which only the coordinator of its cluster knows the answer.
+CREATE FUNCTION sluice.qe_nonce() RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'mpp_qe_nonce';
+
 -- Distributed transactions that the coordinator has decided to commit. A row lives
 -- until no segment has the transaction prepared any more.
 CREATE TABLE sluice.dtx_decision (gid text PRIMARY KEY) USING heap;

@@ -99,17 +99,22 @@ typedef struct Notice {
 
 static Notice *notices;
 
-static int notice_level(const PGresult *result)
+static bool severity_is(const PGresult *result, const char *severity)
 {
 	const char *s = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-	if (s == NULL || strcmp(s, "WARNING") == 0)
-		return WARNING;
-	if (strcmp(s, "NOTICE") == 0)
+	return s != NULL && strcmp(s, severity) == 0;
+}
+
+static int notice_level(const PGresult *result)
+{
+	if (severity_is(result, "NOTICE"))
 		return NOTICE;
-	if (strcmp(s, "INFO") == 0)
+	if (severity_is(result, "INFO"))
 		return INFO;
-	return strcmp(s, "LOG") == 0 ? LOG : DEBUG1;
+	if (severity_is(result, "LOG"))
+		return LOG;
+	return severity_is(result, "DEBUG") ? DEBUG1 : WARNING;
 }
 
 static void notice_free(Notice *notice)
@@ -126,12 +131,15 @@ static bool same(const char *a, const char *b)
 
 void qe_notice(void *arg, const PGresult *result)
 {
-	const Qe *qe = arg;
+	Qe *qe = arg;
 	int level = notice_level(result);
 	Notice **end = &notices;
 	Notice *notice;
 
-	if (qe_is_ending(qe) || (qe->quiet && level != WARNING))
+	/* Said to an idle session: it ends, and the socket will tell. */
+	if (severity_is(result, "FATAL"))
+		qe->doomed = true;
+	if (qe->doomed || qe_is_ending(qe) || (qe->quiet && level != WARNING))
 		return;
 	notice = calloc(1, sizeof(*notice));
 	if (notice == NULL)

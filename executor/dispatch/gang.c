@@ -30,29 +30,6 @@ Bitmapset *mpp_gang_all(void)
 	return bms_add_range(NULL, 0, mpp_cluster_get()->segment_count - 1);
 }
 
-const char *mpp_gang_secret(void)
-{
-	static char secret[33];
-	uint64 random[2];
-
-	if (secret[0] == 0) {
-		if (!pg_strong_random(random, sizeof(random)))
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-			                errmsg("could not generate random values")));
-		snprintf(secret, sizeof(secret), "%016llx%016llx", (unsigned long long)random[0],
-		         (unsigned long long)random[1]);
-	}
-	return secret;
-}
-
-void mpp_qe_check_secret(const char *secret)
-{
-	if (mpp_session_role != MPP_SESSION_EXECUTE || mpp_session_secret[0] == 0 ||
-	    strcmp(secret, mpp_session_secret) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-		                errmsg("permission denied: only the coordinator may call this")));
-}
-
 static void gang_make(void)
 {
 	int count = mpp_cluster_get()->segment_count;
@@ -76,7 +53,7 @@ static void gang_make(void)
 
 static Qe *gang_qe(int content)
 {
-	if (content < 0 || content >= qe_count || qe_array[content].conn == NULL)
+	if (content < 0 || content >= qe_count)
 		elog(ERROR, "no connection to segment %d", content);
 	return &qe_array[content];
 }
@@ -102,7 +79,7 @@ void mpp_gang_require(const Bitmapset *contents)
 	while ((content = bms_next_member(contents, content)) >= 0)
 		if (qe_array[content].settings != fingerprint &&
 		    !qe_settings_send(&qe_array[content], fingerprint))
-			qe_throw_lost(&qe_array[content]);
+			qe_send_failed(&qe_array[content]);
 }
 
 /* The QE whose failure is to be shown now, or NULL. */
@@ -140,9 +117,14 @@ static void gang_throw(Qe *qe)
 
 static void gang_take(void)
 {
-	for (int i = 0; i < qe_count; i++)
-		if (qe_array[i].item_count > 0)
-			qe_take(&qe_array[i]);
+	for (int i = 0; i < qe_count; i++) {
+		Qe *qe = &qe_array[i];
+
+		if (qe->item_count > 0)
+			qe_take(qe);
+		if (qe->ended_idle)
+			qe_resend(qe);
+	}
 }
 
 void mpp_gang_progress(void)
@@ -178,15 +160,16 @@ int mpp_gang_sockets(pgsocket *sockets, int max)
 
 void mpp_gang_wait(const Bitmapset *contents, void (*on_wait)(void *ctx), void *ctx)
 {
-	while (mpp_gang_busy(contents)) {
+	for (;;) {
+		mpp_gang_progress(); /* also what a command that had ended before has left */
+		if (!mpp_gang_busy(contents))
+			return;
 		CHECK_FOR_INTERRUPTS();
 		if (on_wait != NULL)
 			on_wait(ctx);
 		/* An echo must be shown even if nothing more arrives. */
 		qe_wait(on_wait != NULL ? 10 : ECHO_WAIT_MS);
-		mpp_gang_progress();
 	}
-	mpp_gang_progress(); /* what a command that had ended before has left */
 }
 
 /* A cursor may be half read, or a loop over a query be in its body. */
@@ -206,15 +189,36 @@ void qe_make_free(Qe *qe)
 		qe_throw_lost(qe);
 }
 
+static void keep_first(Qe *qe, const char *sql, int param_count, const MppParam *params,
+                       mpp_gang_result result, void *ctx)
+{
+	QeParams arrays;
+	QeStatement statement = {
+	        .sql = sql,
+	        .param_count = param_count,
+	        .types = arrays.types,
+	        .values = arrays.values,
+	        .lengths = arrays.lengths,
+	        .formats = arrays.formats,
+	};
+
+	if (qe->begun || param_count > QE_PARAMS_MAX)
+		return;
+	qe_params_split(&arrays, qe, params, param_count);
+	qe_first_keep(qe, &statement, false, result, ctx);
+}
+
 void mpp_gang_send(int content, const char *sql, int param_count, const MppParam *params,
                    mpp_gang_result result, void *ctx)
 {
 	Qe *qe = gang_qe(content);
 
 	qe_make_free(qe);
+	qe_reopen(qe);
+	keep_first(qe, sql, param_count, params, result, ctx);
 	if (!qe_send_begin(qe) ||
 	    !qe_send(qe, QE_ITEM_COMMAND, sql, param_count, params, result, ctx) || !qe_sync(qe))
-		qe_throw_lost(qe);
+		qe_send_failed(qe);
 }
 
 static void command_result(int content, const PGresult *result, void *ctx)

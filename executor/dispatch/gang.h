@@ -77,12 +77,14 @@ extern void mpp_gang_cancel(void);
 
 /* ---- whether SQL on a QE comes from its QD ---- */
 
-/* Functions that only a QD may call on its QEs take this secret of the session as a
+/* Functions that only a QD may call on its QEs take the secret of the connection as a
  * parameter (never in the text of a statement: its user can read that). A user's
- * function that runs on a QE does not know it. */
-extern const char *mpp_gang_secret(void);
+ * function that runs on a QE does not know it. As the bytes of an MppParam this stands
+ * for it. */
+extern const char mpp_gang_secret[1];
+#define MPP_PARAM_SECRET ((MppParam){mpp_gang_secret, 0, TEXTOID})
 
-/* On a QE: ERROR unless secret is that of its QD. */
+/* On a QE: ERROR unless secret is what its QD must know. */
 extern void mpp_qe_check_secret(const char *secret);
 
 #endif

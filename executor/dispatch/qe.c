@@ -14,16 +14,26 @@
 /* The connection is no longer to be trusted; its transaction goes with it. */
 static void qe_fail(Qe *qe)
 {
-	if (qe->command_count > 0)
+	if (qe->command_count > 0 && !qe->ended_idle)
 		qe->broken = true;
 	strlcpy(qe->lost_message, PQerrorMessage(qe->conn), sizeof(qe->lost_message));
 	qe_close(qe);
 }
 
+static void take_results(Qe *qe);
+
+/* What the server said before it closed the connection may be unread when a write fails. */
+static void qe_fail_sending(Qe *qe)
+{
+	if (PQstatus(qe->conn) == CONNECTION_BAD)
+		take_results(qe);
+	qe_fail(qe);
+}
+
 Qe *qe_lose(Qe *qe)
 {
 	if (qe->conn != NULL)
-		qe_fail(qe);
+		qe_fail_sending(qe);
 	return qe;
 }
 
@@ -58,27 +68,30 @@ static void item_pop(Qe *qe)
 	qe->item_count--;
 }
 
+void qe_params_split(QeParams *ret, const Qe *qe, const MppParam *params, int count)
+{
+	for (int i = 0; i < count; i++) {
+		bool is_secret = params[i].bytes == mpp_gang_secret;
+
+		ret->types[i] = params[i].type;
+		ret->values[i] = is_secret ? qe->secret : params[i].bytes;
+		ret->lengths[i] = is_secret ? QE_SECRET_BYTES : params[i].size_bytes;
+		ret->formats[i] = 1;
+	}
+}
+
 bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count, const MppParam *params,
              mpp_gang_result result, void *ctx)
 {
-	enum { PARAMS_MAX = 16 };
-	Oid types[PARAMS_MAX];
-	const char *values[PARAMS_MAX];
-	int lengths[PARAMS_MAX];
-	int formats[PARAMS_MAX];
+	QeParams arrays;
 
-	if (qe->conn == NULL || param_count > PARAMS_MAX)
+	if (qe->conn == NULL || param_count > QE_PARAMS_MAX)
 		return false;
-	for (int i = 0; i < param_count; i++) {
-		types[i] = params[i].type;
-		values[i] = params[i].bytes;
-		lengths[i] = params[i].size_bytes;
-		formats[i] = 1;
-	}
+	qe_params_split(&arrays, qe, params, param_count);
 	if (!qe_item_push(qe, kind, false, result, ctx) ||
-	    PQsendQueryParams(qe->conn, sql, param_count, types, values, lengths, formats, 0) !=
-	            1) {
-		qe_fail(qe);
+	    PQsendQueryParams(qe->conn, sql, param_count, arrays.types, arrays.values,
+	                      arrays.lengths, arrays.formats, 0) != 1) {
+		qe_fail_sending(qe);
 		return false;
 	}
 	return true;
@@ -102,7 +115,7 @@ static void qe_flush(Qe *qe)
 
 	qe->flushing = rc == 1;
 	if (rc < 0)
-		qe_fail(qe);
+		qe_fail_sending(qe);
 }
 
 bool qe_sync(Qe *qe)
@@ -110,7 +123,7 @@ bool qe_sync(Qe *qe)
 	if (qe->conn == NULL)
 		return false;
 	if (!qe_item_push(qe, QE_ITEM_SYNC, false, NULL, NULL) || PQpipelineSync(qe->conn) != 1) {
-		qe_fail(qe);
+		qe_fail_sending(qe);
 		return false;
 	}
 	qe_flush(qe);
@@ -125,6 +138,21 @@ static void qe_keep_error(Qe *qe, PGresult *result)
 	}
 	qe->error = result;
 	qe->error_time = GetCurrentTimestamp();
+}
+
+/* Whether the server has ended before it began with what is to be sent again: at rest,
+ * or at what was sent before it. */
+static bool has_ended_idle(const Qe *qe, const QeItem *item, const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (severity == NULL || strcmp(severity, "FATAL") != 0 || sqlstate == NULL || qe->stopping)
+		return false;
+	if (qe->first == NULL && (qe->begun || qe->command_count > 0))
+		return false;
+	return item->kind == QE_ITEM_END || item->kind == QE_ITEM_SETTINGS ||
+	       strcmp(sqlstate, unpack_sql_state(MPP_SQLSTATE_ENDED_IDLE)) == 0;
 }
 
 /* Takes result. */
@@ -143,6 +171,8 @@ static void qe_result(Qe *qe, PGresult *result)
 	case PGRES_SINGLE_TUPLE:
 		if (item->kind == QE_ITEM_SETTINGS)
 			qe_settings_answer(qe, result);
+		else if (item->kind != QE_ITEM_END && qe->first != NULL)
+			qe_first_drop(qe);
 		if (item->result != NULL) {
 			qe->current = result;
 			item->result(qe->content, result, item->ctx);
@@ -150,6 +180,10 @@ static void qe_result(Qe *qe, PGresult *result)
 		}
 		break;
 	default:
+		if (has_ended_idle(qe, item, result)) {
+			qe->ended_idle = true;
+			break;
+		}
 		if (item->kind == QE_ITEM_END)
 			break;
 		if (item->kind != QE_ITEM_COMMAND && item->kind != QE_ITEM_PREPARE)
@@ -165,6 +199,40 @@ static void qe_result(Qe *qe, PGresult *result)
 	PQclear(result);
 }
 
+/* Rather than libpq's own report that the connection is gone. */
+static bool is_of_server(const PGresult *result)
+{
+	return PQresultStatus(result) != PGRES_FATAL_ERROR ||
+	       PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
+}
+
+/* A connection that is gone is left to the caller. */
+static void take_results(Qe *qe)
+{
+	while (qe->item_count > 0 && !qe->ended_idle) {
+		PGresult *result;
+
+		if (qe->items[qe->item_first].by_row)
+			/* Possible only before something of its results was read; else they
+			 * come as one. */
+			(void)PQsetSingleRowMode(qe->conn);
+		if (PQisBusy(qe->conn))
+			break;
+		result = PQgetResult(qe->conn);
+		if (PQstatus(qe->conn) != CONNECTION_OK && result != NULL &&
+		    !is_of_server(result)) {
+			PQclear(result);
+			break; /* the item has got no answer, and will get none */
+		}
+		if (result != NULL)
+			qe_result(qe, result);
+		else if (qe->items[qe->item_first].kind != QE_ITEM_SYNC)
+			item_pop(qe);
+		else if (PQstatus(qe->conn) != CONNECTION_OK)
+			break;
+	}
+}
+
 void qe_take(Qe *qe)
 {
 	if (qe->conn == NULL || qe->copy != QE_COPY_NONE)
@@ -177,26 +245,12 @@ void qe_take(Qe *qe)
 		qe_fail(qe);
 		return;
 	}
-	while (qe->item_count > 0) {
-		PGresult *result;
-
-		if (qe->items[qe->item_first].by_row)
-			/* Possible only before something of its results was read; else they
-			 * come as one. */
-			(void)PQsetSingleRowMode(qe->conn);
-		if (PQisBusy(qe->conn))
-			break;
-		result = PQgetResult(qe->conn);
-		if (result != NULL)
-			qe_result(qe, result);
-		else if (qe->items[qe->item_first].kind != QE_ITEM_SYNC)
-			item_pop(qe);
-		if (PQstatus(qe->conn) != CONNECTION_OK) {
-			qe_fail(qe);
-			return;
-		}
+	take_results(qe);
+	if (PQstatus(qe->conn) != CONNECTION_OK) {
+		qe_fail(qe);
+		return;
 	}
-	if (qe->doomed && qe->item_count == 0) {
+	if (qe->doomed && qe->item_count == 0 && !qe->ended_idle) {
 		qe->broken = qe->error == NULL;
 		qe_close(qe);
 	}
@@ -208,6 +262,10 @@ void qe_look(Qe *qe)
 
 	if (qe->item_count > 0)
 		qe_take(qe); /* the end of the last transaction */
+	if (qe->ended_idle) {
+		qe_close(qe);
+		qe_first_drop(qe);
+	}
 	if (qe->conn == NULL || qe->item_count > 0 || qe->copy != QE_COPY_NONE)
 		return;
 	/* Nothing to hear is what a living idle server says. */
@@ -221,6 +279,8 @@ void qe_look(Qe *qe)
 		}
 		(void)PQisBusy(qe->conn); /* reads it: a notice, a changed parameter, a farewell */
 	}
+	if (qe->doomed)
+		qe_fail(qe);
 }
 
 void qe_keep_result(Qe *qe)
@@ -250,6 +310,7 @@ void qe_forget_results(Qe *qe)
 		if (!item->keeps)
 			item->result = NULL;
 	}
+	qe_first_drop(qe);
 	PQclear(qe->current);
 	PQclear(qe->error);
 	qe->current = qe->error = NULL;

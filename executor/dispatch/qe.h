@@ -33,6 +33,9 @@ typedef enum QeCopy {
 	QE_COPY_ENDED,
 } QeCopy;
 
+/* SQLSTATE with which a QE ends that has begun nothing of what was sent to it. */
+#define MPP_SQLSTATE_ENDED_IDLE MAKE_SQLSTATE('5', '8', 'M', 'P', 'I')
+
 typedef struct QeItem {
 	QeItemKind kind;
 	mpp_gang_result result; /* QE_ITEM_COMMAND; NULL: discard */
@@ -41,7 +44,8 @@ typedef struct QeItem {
 	void *ctx;
 } QeItem;
 
-#define QE_BEGIN_MAX 32
+#define QE_BEGIN_MAX    32
+#define QE_SECRET_BYTES 64 /* hexadecimal digits */
 
 typedef struct Qe {
 	int content;
@@ -49,6 +53,7 @@ typedef struct Qe {
 	PGconn *conn;   /* NULL: not open */
 	int pid;        /* of the backend there */
 	int cancel_key; /* that backend's; 0: not known yet */
+	char secret[QE_SECRET_BYTES + 1];
 
 	QeItem *items; /* ring */
 	int item_first;
@@ -75,6 +80,9 @@ typedef struct Qe {
 	uint64 copy_rows;
 	uint64 unsent; /* bytes put since nothing was under way */
 
+	struct QeFirst *first; /* sent first in this transaction; NULL: has been answered */
+	bool ended_idle;       /* it has begun nothing of that */
+
 	struct HTAB *statements; /* prepared there, by the hash of text and types */
 	PGresult *current;       /* handed to a callback now, which may throw */
 
@@ -95,6 +103,16 @@ extern void qe_make_free(Qe *qe);
 extern int qe_connect_timeout; /* seconds; GUC sluice.segment_connect_timeout */
 extern void qe_connect(const Bitmapset *contents);
 extern void qe_close(Qe *qe);
+
+/* Parameters as libpq takes them. */
+#define QE_PARAMS_MAX 16
+typedef struct QeParams {
+	Oid types[QE_PARAMS_MAX];
+	const char *values[QE_PARAMS_MAX];
+	int lengths[QE_PARAMS_MAX];
+	int formats[QE_PARAMS_MAX];
+} QeParams;
+extern void qe_params_split(QeParams *ret, const Qe *qe, const MppParam *params, int count);
 
 /* ---- qe.c: what never throws, and may be called in an abort ---- */
 extern bool qe_send(Qe *qe, QeItemKind kind, const char *sql, int param_count,
@@ -126,6 +144,24 @@ typedef struct QeStatement {
 	int result_format;
 } QeStatement;
 
+/* ---- proof.c ---- */
+/* Compute the secret of a connection whose QE has given this nonce. */
+extern void qe_prove(Qe *qe, const char *nonce);
+
+/* ---- resend.c ---- */
+/* Keep what is to be sent if it is the first in its transaction, with what waits in
+ * begin. Without memory it is not kept. */
+extern void qe_first_keep(Qe *qe, const QeStatement *statement, bool by_row, mpp_gang_result result,
+                          void *ctx);
+extern void qe_first_drop(Qe *qe);
+/* To a new QE, when ended_idle; throws. */
+extern void qe_resend(Qe *qe);
+/* Sending has failed: resend, or throw. */
+extern void qe_send_failed(Qe *qe);
+/* Connect again if it was closed with nothing begun; throws. */
+extern void qe_reopen(Qe *qe);
+extern void qe_resend_init(void);
+
 /* ---- statements.c ---- */
 extern void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result result,
                               void *ctx);
@@ -147,7 +183,6 @@ extern void qe_cancel(int timeout_ms);
 extern void qe_drain(int timeout_ms);
 
 /* ---- settings.c ---- */
-extern char *mpp_session_secret; /* GUC sluice.session_secret, at connect */
 extern uint64 qe_settings_fingerprint(void);
 extern bool qe_settings_send(Qe *qe, uint64 fingerprint);
 extern void qe_settings_answer(Qe *qe, const PGresult *result);

@@ -216,7 +216,7 @@ bool qe_settings_send(Qe *qe, uint64 fingerprint)
 	GetUserIdAndSecContext(&user, &context);
 	user_name = GetUserNameFromId(user, false);
 	context_net = pg_hton32((uint32)context);
-	params[0] = (MppParam){mpp_gang_secret(), strlen(mpp_gang_secret()), TEXTOID};
+	params[0] = MPP_PARAM_SECRET;
 	params[1] = (MppParam){session_name, strlen(session_name), TEXTOID};
 	params[2] = (MppParam){user_name, strlen(user_name), TEXTOID};
 	params[3] = (MppParam){(char *)&context_net, sizeof(context_net), INT4OID};

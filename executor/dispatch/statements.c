@@ -97,6 +97,8 @@ void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result res
 	char name[32];
 
 	qe_make_free(qe);
+	qe_reopen(qe);
+	qe_first_keep(qe, statement, true, result, ctx);
 	entry = statement_entry(qe, statement);
 	known = strcmp(entry->sql, statement->sql) == 0;
 	snprintf(name, sizeof(name), known ? "s%016llx" : "", (unsigned long long)statement->hash);
@@ -107,5 +109,5 @@ void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result res
 	                        statement->lengths, statement->formats,
 	                        statement->result_format) != 1 ||
 	    !qe_sync(qe))
-		qe_throw_lost(qe_lose(qe));
+		qe_send_failed(qe);
 }

@@ -237,7 +237,7 @@ static void take_report(int content, const PGresult *result, void *ctx)
 static void send_message(MppRun *run, const StringInfoData *message)
 {
 	const MppParam params[] = {
-	        {mpp_gang_secret(), (int)strlen(mpp_gang_secret()), TEXTOID},
+	        MPP_PARAM_SECRET,
 	        {message->data, message->len, BYTEAOID},
 	};
 	int content = -1;

@@ -3,6 +3,7 @@
 space that is full, segments that answer late, an agent killed under a load.
 
 That the agent refuses a guessed token is tested in tests/agent, without servers."""
+import hmac
 import os
 import re
 import signal
@@ -49,18 +50,23 @@ class Refusals(FaultCase):
         as a superuser may have them logged there."""
         self.cluster.execute("truncate sink")
         session = self.session("set log_statement = 'all'", "insert into sink select id, grp from big")
-        secret, message = wait_until(
-            lambda: re.findall(r"\$1 = '([0-9a-f]{32})', \$2 = '\\x([0-9a-f]+)'", self.cluster.log(0)),
-            "the message is in the log")[-1]
+        secret, message = self.captured(0)
         return session, secret, bytes.fromhex(message)
+
+    def captured(self, content):
+        """The last message in a segment's log, and the secret it came with."""
+        return wait_until(
+            lambda: re.findall(r"\$1 = '([0-9a-f]{64})', \$2 = '\\x([0-9a-f]+)'", self.cluster.log(content)),
+            "the message is in the log")[-1]
 
     def assert_loaded_once(self):
         self.assertEqual(self.cluster.query("select count(*), count(distinct id) from sink"), [(ROWS, ROWS)])
 
     def test_a_message_sent_again_to_its_session_is_refused(self):
-        session, _, message = self.load_and_capture()
-        again = (f"select sluice.execute_slices(current_setting('sluice.session_secret'), "
-                 f"'\\x{message.hex()}')")
+        session, secret, message = self.load_and_capture()
+        other = self.captured(1)[0]
+        again = (f"select sluice.execute_slices(case current_setting('sluice.content') when '0' then '{secret}'"
+                 f" else '{other}' end, '\\x{message.hex()}')")
         for _ in range(2):
             self.assertIn("executed only once",
                           self.refused("08P01", session, "select sluice.run_on_segments(%s)", again))
@@ -72,21 +78,82 @@ class Refusals(FaultCase):
         session, secret, message = self.load_and_capture()
         self.refused("42501", session, REPLAY, secret, message)  # the coordinator is no QE
         session.close()
-        for role in ("client", "utility", "execute", "execute -c sluice.session_secret=" + "0" * 32):
+        for role in ("client", "utility", "execute"):
             other = self.cluster.connect(content=0, options=f"-c sluice.session_role={role}")
             for guess in ("", secret, secret[::-1]):
                 self.refused("42501", other, REPLAY, guess, message)
             other.close()
         self.assert_loaded_once()
 
+    def impostor(self, content):
+        """A session that has the secret file of the cluster, and can prove to be its
+        coordinator; and the proof."""
+        thief = self.cluster.connect(content=content, options="-c sluice.session_role=execute")
+        self.addCleanup(thief.close)
+        path = os.path.join(self.cluster.server(content)["data_directory"], "sluice_cluster_secret")
+        self.assertEqual(os.stat(path).st_mode & 0o77, 0)
+        with open(path, "rb") as lines:
+            key = lines.readline().strip()
+        [(nonce,)] = self.run_in(thief, "select sluice.qe_nonce()")
+        return thief, hmac.new(key, f"{nonce} {content}".encode(), "sha256").hexdigest()
+
+    def test_who_does_not_know_the_clusters_secret_cannot_pose_as_the_coordinator(self):
+        self.cluster.execute("create role mallory login; grant all on big, sink to mallory")
+        self.cluster.execute("create role root_mallory login superuser")
+        settings = "select sluice.qe_settings(%s, 'postgres', 'postgres', 0, '{}')"
+        for user in ("mallory", "root_mallory"):
+            for content in (0, 1):
+                role = self.cluster.connect(content=content, user=user, options="-c sluice.session_role=execute")
+                self.addCleanup(role.close)
+                [(nonce,)] = self.run_in(role, "select sluice.qe_nonce()")
+                self.assertEqual(self.run_in(role, "select sluice.qe_nonce()"), [(nonce,)])
+                for guess in ("", nonce, nonce * 2, "0" * 64, "x" * 1000):
+                    self.refused("42501", role, settings, guess)
+                    self.refused("42501", role, REPLAY, guess, b"")
+                for sql in ("select count(*) from big", "insert into sink values (1, 1)", "truncate sink",
+                            "with x as (insert into sink values (1, 1) returning 1) select 1", "begin",
+                            "create table mine (a int)", "copy big to stdout", "set role postgres"):
+                    self.assertIn("has not proved", self.refused("42501", role, sql))
+                self.assertEqual(self.run_in(role, "select current_user::text"), [(user,)])
+                role.close()
+        client = self.cluster.connect(content=0, user="mallory", options="-c sluice.session_role=client")
+        self.refused("42501", client, "select sluice.qe_nonce()")
+        self.assertEqual(self.run_in(client, "select count(*) from big where id < 0"), [(0,)])
+        self.refused("25006", client, "insert into sink values (1, 1)")
+        client.close()
+        self.cluster.execute("revoke all on big, sink from mallory; drop role mallory, root_mallory")
+
+    def test_a_proof_is_good_for_its_own_session_alone(self):
+        first, proof = self.impostor(0)
+        second, other = self.impostor(0)
+        settings = "select sluice.qe_settings(%s, 'postgres', 'postgres', 0, '{}')"
+        self.refused("42501", second, settings, proof)
+        self.refused("42501", first, settings, other)
+        self.assertIsNotNone(self.run_in(first, settings, proof))
+        first.close()
+        second.close()
+
+    def test_a_cluster_whose_secrets_differ_is_told_so(self):
+        path = os.path.join(self.cluster.server(1)["data_directory"], "sluice_cluster_secret")
+        with open(path, encoding="ascii") as lines:
+            secret = lines.read()
+        try:
+            self.workspace.write(path, "0" * 64 + "\n")
+            self.refused("42501", self.session(), JOIN)
+            os.rename(path, path + ".away")
+            self.assertIn("sluice_cluster_secret", self.refused("58P01", self.session(), JOIN))
+        finally:
+            if os.path.exists(path + ".away"):
+                os.remove(path + ".away")
+            self.workspace.write(path, secret)
+            os.chmod(path, 0o600)
+
     def test_a_stolen_message_finds_nobody_at_the_other_end_of_its_motions(self):
         session, secret, message = self.load_and_capture()
         session.close()
         self.set_rendezvous_timeout("1s")
         self.addCleanup(self.set_rendezvous_timeout, None)
-        thief = self.cluster.connect(
-            content=0, options=f"-c sluice.session_role=execute -c sluice.session_secret={secret}")
-        thief.autocommit = False
+        thief, secret = self.impostor(0)
         with self.assertRaises(psycopg2.Error) as caught:
             self.run_in(thief, REPLAY, secret, message)
         self.assertRegex(str(caught.exception), "no (sender|receiver) came for channel")
@@ -112,7 +179,7 @@ class Refusals(FaultCase):
                              "create function mallory_again(s text, m bytea) returns bytea language sql"
                              " volatile as 'select sluice.execute_slices(s, m)'")
         self.cluster.execute("create function mallory_reads() returns text language sql"
-                             " stable as $$select current_setting('sluice.session_secret')$$")
+                             " stable as $$select sluice.qe_settings('', 'postgres', 'postgres', 0, '{}')::text$$")
         session = self.cluster.connect(user="mallory")
         self.addCleanup(session.close)
         # Functions of a column: they run on the segments, in a QE's session.

@@ -2,14 +2,18 @@
 """The coordinator and its segments as one session and one transaction: settings, errors,
 cancel, savepoints, two-phase commit and what crashes leave of it; statements of one segment."""
 import os
+import random
 import signal
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from cluster import ClusterCase, main, psycopg2, wait_until  # noqa: E402
 
 SEGMENTS = (0, 1)
+SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
+ENDINGS = int(os.environ.get("SLUICE_ENDINGS", "50"))
 
 
 class DispatchCase(ClusterCase):
@@ -179,6 +183,35 @@ class Sessions(DispatchCase):
             self.assertEqual(self.run_sql(connection, "select count(*) from t where a <= 1000"),
                              [(1000,)])
         connection.close()
+
+    def test_segment_processes_ended_at_any_moment_between_statements_are_replaced(self):
+        self.cluster.execute("create table beside (a int, b int) with (distributed_by = 'b');"
+                             "insert into beside select i, i * 7 from generate_series(1, 500) i")
+        join = "select count(*) from t join beside on t.a = beside.a"
+        statements = ("select count(*) from t where a = 7", join, "explain analyze " + join,
+                      "insert into beside values (0, 1), (0, 2)", "select b from beside limit 1",
+                      "copy (select * from beside) to '/dev/null'", "copy beside from program 'echo 0,1' (format csv)",
+                      "insert into beside select a, 0 from t where a < 0 and a > 100",
+                      "begin; declare c cursor for select a from t; fetch 3 from c; commit",
+                      "create table made (a int); drop table made")
+        connection, ender = self.cluster.connect(), {
+            content: self.cluster.connect(content=content) for content in SEGMENTS}
+        chance = random.Random(SEED)
+        for number in range(ENDINGS):
+            self.run_sql(connection, statements[number % len(statements)])
+            pids = [(content, pid) for content in SEGMENTS for pid, in self.run_sql(
+                ender[content], "select pid from pg_stat_activity where application_name = 'sluice'")]
+            for content, pid in pids:
+                if chance.random() < 0.7:
+                    os.kill(pid, signal.SIGTERM)
+            time.sleep(chance.choice((0, 0, 0.0002, 0.001, 0.005)))  # the point in time is random
+            try:
+                self.run_sql(connection, chance.choice(statements))
+            except psycopg2.Error as error:
+                self.fail(f"SLUICE_SEED={SEED}, ending {number}: {error}")
+        for other in (connection, *ender.values()):
+            other.close()
+        self.cluster.execute("drop table beside")
 
     def test_loops_over_rows_run_statements_on_the_same_segments(self):
         connection = self.cluster.connect()
