@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The coordinator and its segments as one session and one transaction: settings, errors,
 cancel, savepoints, two-phase commit and what crashes leave of it; statements of one segment."""
+import contextlib
 import os
 import random
 import signal
@@ -203,7 +204,8 @@ class Sessions(DispatchCase):
                 ender[content], "select pid from pg_stat_activity where application_name = 'sluice'")]
             for content, pid in pids:
                 if chance.random() < 0.7:
-                    os.kill(pid, signal.SIGTERM)
+                    with contextlib.suppress(ProcessLookupError):  # a reader of one that has gone
+                        os.kill(pid, signal.SIGTERM)
             time.sleep(chance.choice((0, 0, 0.0002, 0.001, 0.005)))  # the point in time is random
             try:
                 self.run_sql(connection, chance.choice(statements))
