@@ -8,6 +8,7 @@
 #include "cluster/mirrors.h"
 #include "cluster/plan.h"
 #include "cluster/progress.h"
+#include "cluster/run.h"
 #include "cluster/servers.h"
 #include "cluster/tls.h"
 
@@ -197,29 +198,13 @@ static int init_options_read(int argc, char **argv, struct init_options *options
 	return -1;
 }
 
-/* sluiced beside this program, as installed, or where a build has it. */
+/* As installed, or where a build has it. */
 static char *find_agent(void)
 {
-	static const char *const places[] = {"sluiced", "../transport/agent/sluiced"};
-	char program[4096], *slash;
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	static const char *const places[] = {"sluiced", "../transport/agent/sluiced", NULL};
+	char *agent = run_program_beside(places);
 
-	if (length > 0) {
-		program[length] = '\0';
-		slash = strrchr(program, '/');
-		for (size_t i = 0; slash && i < sizeof(places) / sizeof(places[0]); i++) {
-			char *path =
-			        cluster_text("%.*s/%s", (int)(slash - program), program, places[i]);
-
-			char *real = realpath(path, NULL);
-
-			free(path);
-			if (real && access(real, X_OK) == 0)
-				return real;
-			free(real);
-		}
-	}
-	return cluster_text("sluiced");
+	return agent ? agent : cluster_text("sluiced");
 }
 
 static int add_configuration(const struct cluster *cluster, PGconn *connection)

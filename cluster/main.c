@@ -4,6 +4,7 @@
  * named by its first argument.
  */
 #include "cluster/control.h"
+#include "cluster/demo.h"
 #include "cluster/drift.h"
 #include "cluster/init.h"
 #include "cluster/psql.h"
@@ -31,6 +32,7 @@ static const struct command commands[] = {
         {"config", config_main, "show or change a setting on all servers"},
         {"check", check_main, "compare the catalogs of all servers"},
         {"psql", psql_main, "psql on the coordinator"},
+        {"demo", demo_main, "make a cluster on this host with data and queries to look at"},
         {"top", top_main, "show what happens in the arena of this host"},
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,4 +205,25 @@ int run_write_file(const struct cluster *cluster, const struct cluster_host *hos
 
 	free(what);
 	return status == 0 ? 0 : -1;
+}
+
+char *run_program_beside(const char *const places[])
+{
+	char program[PATH_MAX], *slash;
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (length <= 0)
+		return NULL;
+	program[length] = '\0';
+	slash = strrchr(program, '/');
+	for (; slash && *places; places++) {
+		char *path = cluster_text("%.*s/%s", (int)(slash - program), program, *places);
+		char *real = realpath(path, NULL);
+
+		free(path);
+		if (real && access(real, X_OK) == 0)
+			return real;
+		free(real);
+	}
+	return NULL;
 }

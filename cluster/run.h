@@ -42,6 +42,10 @@ int run_script(const struct cluster *cluster, const struct cluster_host *host, c
 int run_write_file(const struct cluster *cluster, const struct cluster_host *host, const char *path,
                    const char *mode, const char *content);
 
+/* The first of these paths, relative to where this program lies and ended by NULL, that
+ * is a program; owned by the caller. NULL: none is. */
+char *run_program_beside(const char *const places[]);
+
 /* This process becomes the cluster's user, when it is root. */
 int run_become_user(const struct cluster *cluster);
 

@@ -41,10 +41,8 @@ class Cluster:
         self.directory = self.workspace.path(name)
         self.command = [*prefix, os.path.join(tree.build, "cluster", "sluice")]
         arguments = ["init", "--directory", self.directory, "--segments", segments,
-                     "--port", free_port_range(3 * self.segments + 3), "--pg-bin", tree.bin,
-                     "--agent", self.workspace.program(
-                         os.path.join(tree.build, "transport", "agent", "sluiced")),
-                     "--arena-size", "192M"]
+                     "--port", free_port_range(3 * self.segments + 3),
+                     *self.programs(tree), "--arena-size", "192M"]
         arguments += ["--own-agents"] if own_agents else []
         arguments += ["--standby", "--mirrors"] if mirrors else []
         arguments += ["--address", address] if address else []
@@ -60,6 +58,12 @@ class Cluster:
         # Processes are killed here, machines are not.
         for setting, value in {"fsync": "off", **(settings or {})}.items():
             self.sluice("config", "-d", self.directory, f"{setting}={value}")
+
+    @staticmethod
+    def programs(tree):
+        """Options of `sluice init`: what it runs."""
+        return ["--pg-bin", tree.bin, "--agent", tree.workspace.program(
+            os.path.join(tree.build, "transport", "agent", "sluiced"))]
 
     def sluice(self, *arguments, check=True):
         """The `sluice` command; its output."""

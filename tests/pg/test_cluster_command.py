@@ -2,6 +2,7 @@
 """The `sluice` command: init, start, stop, state, config, psql on a real cluster."""
 import json
 import os
+import re
 import subprocess
 
 from cluster import ClusterCase, main, wait_until
@@ -102,6 +103,28 @@ class ClusterCommand(ClusterCase):
         self.assertEqual({row["content"] for row in differences}, {0, 1})
         self.cluster.execute("alter table known drop column b", content=1)
         self.cluster.execute("drop table unknown", content=0)
+
+    def test_demo_makes_a_cluster_to_look_at_and_takes_it_away(self):
+        directory = self.workspace.path("demo")
+        self.workspace.at_end(" ".join(self.cluster.command) + f" demo --stop -d {directory}")
+        demo = ["demo", "-d", directory, "--scale", "0.01", "--segments", "2", "--arena-size", "192M",
+                *self.cluster.programs(self.cluster.tree)]
+        for _ in ("made", "made anew"):
+            output = self.cluster.sluice(*demo)
+            self.assertRegex(output, "(Redistribute|Broadcast) Motion 2:2")
+            self.assertIn("The cluster runs", output)
+        connect = re.search(r"psql -h \S+ -p \d+ -U postgres postgres", output).group().split()
+        rows = subprocess.run([self.cluster.tree.program("psql"), *connect[1:], "-XAtc",
+                               "select count(*) from orders"], capture_output=True, check=True)
+        self.assertEqual(int(rows.stdout), 15000)
+        self.cluster.sluice("demo", "--stop", "-d", directory)
+        self.assertFalse(os.path.exists(directory))
+
+    def test_demo_touches_no_other_cluster(self):
+        for demo in (["demo"], ["demo", "--stop"]):
+            output = self.cluster.sluice(*demo, "-d", self.cluster.directory, check=False)
+            self.assertRegex(output, "not empty|no demo is in")
+        self.assertTrue(self.state()["all_up"])
 
     def test_bad_usage_is_refused_with_status_2(self):
         for arguments in (["stop", "-m", "gently"], ["config"], ["init"], ["nothing"],
