@@ -16,14 +16,17 @@
 #include <optimizer/tlist.h>
 #include <utils/selfuncs.h>
 
-static GroupingSetsPath *core_path(const RelOptInfo *grouped_rel)
+/* A copy: core frees its own when a better path is added. */
+static bool core_path(const RelOptInfo *grouped_rel, GroupingSetsPath *ret_path)
 {
 	ListCell *lc;
 
 	foreach (lc, grouped_rel->pathlist)
-		if (IsA(lfirst(lc), GroupingSetsPath))
-			return lfirst(lc);
-	return NULL;
+		if (IsA(lfirst(lc), GroupingSetsPath)) {
+			*ret_path = *lfirst_node(GroupingSetsPath, lc);
+			return true;
+		}
+	return false;
 }
 
 /* Grouping clauses that are of every set. */
@@ -132,17 +135,18 @@ void mpp_grouping_sets_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInf
                              const GroupPathExtraData *extra)
 {
 	List *inputs = mpp_upper_inputs(root, input_rel);
-	const GroupingSetsPath *core = core_path(grouped_rel);
+	GroupingSetsPath core;
 	List *clauses;
 	List *exprs;
 	List *hashable;
 	ListCell *lc;
 
-	if (inputs == NIL || core == NULL || mpp_target_has_sets(core->path.pathtarget) ||
-	    !mpp_shippable(root, (Node *)core->path.pathtarget->exprs) ||
+	if (inputs == NIL || !core_path(grouped_rel, &core) ||
+	    mpp_target_has_sets(core.path.pathtarget) ||
+	    !mpp_shippable(root, (Node *)core.path.pathtarget->exprs) ||
 	    !mpp_shippable(root, extra->havingQual))
 		return;
-	clauses = common_clauses(root->parse, core);
+	clauses = common_clauses(root->parse, &core);
 	exprs = get_sortgrouplist_exprs(clauses, root->processed_tlist);
 	hashable = mpp_hashable_exprs(root, clauses);
 	foreach (lc, inputs) {
@@ -151,13 +155,13 @@ void mpp_grouping_sets_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInf
 		MppLocus locus;
 
 		if (mpp_locus_groups_in_place(root, &variant->locus, exprs)) {
-			add_variant(root, grouped_rel, &variant->locus, path, core);
+			add_variant(root, grouped_rel, &variant->locus, path, &core);
 		} else if (hashable != NIL) {
 			path = mpp_hash_move(variant->rel, path, &variant->locus, hashable, &locus);
-			add_variant(root, grouped_rel, &locus, path, core);
+			add_variant(root, grouped_rel, &locus, path, &core);
 		}
 		if (can_be_partial(root, variant))
-			two_stages(root, grouped_rel, variant, core, extra->havingQual);
+			two_stages(root, grouped_rel, variant, &core, extra->havingQual);
 	}
 	mpp_variants_gather(root, grouped_rel);
 }
