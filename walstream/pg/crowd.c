@@ -13,7 +13,6 @@
 #define ONE           256u
 #define HALF          (ONE / 2)
 #define AVERAGE_LOOKS 8u
-#define DENSE         3u
 
 void crowd_note(struct crowd *crowd, unsigned running)
 {
@@ -57,7 +56,7 @@ static unsigned running_count(void)
 	return (unsigned)strtoul(at, NULL, 10);
 }
 
-unsigned crowd_cores(void)
+static unsigned core_count(void)
 {
 	static unsigned count;
 	cpu_set_t set;
@@ -68,7 +67,7 @@ unsigned crowd_cores(void)
 	return count;
 }
 
-static const struct crowd *crowd_here(uint64_t now_ns)
+bool crowd_is_here(uint64_t now_ns)
 {
 	static struct crowd here;
 
@@ -78,15 +77,5 @@ static const struct crowd *crowd_here(uint64_t now_ns)
 		here.looked_ns = now_ns;
 		crowd_note(&here, running_count());
 	}
-	return &here;
-}
-
-bool crowd_is_here(uint64_t now_ns)
-{
-	return crowd_exceeds(crowd_here(now_ns), crowd_cores());
-}
-
-bool crowd_is_dense(uint64_t now_ns)
-{
-	return crowd_exceeds(crowd_here(now_ns), DENSE * crowd_cores());
+	return crowd_exceeds(&here, core_count());
 }

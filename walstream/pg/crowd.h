@@ -21,13 +21,7 @@ void crowd_note(struct crowd *crowd, unsigned running);
 /* Whether on average there is no core for a spinner beside those who have work. */
 bool crowd_exceeds(const struct crowd *crowd, unsigned cores);
 
-/* Cores that this process may use. */
-unsigned crowd_cores(void);
-
 /* Of this host, looked at every few milliseconds at most. For spin_begin(). */
 bool crowd_is_here(uint64_t now_ns);
-
-/* Whether it has three times as many: who becomes runnable waits for long. */
-bool crowd_is_dense(uint64_t now_ns);
 
 #endif

@@ -11,7 +11,6 @@
 #include <replication/syncrep.h>
 #include <replication/walsender.h>
 #include <replication/walsender_private.h>
-#include <storage/lwlock.h>
 
 #include "walstream/pg/message.h"
 #include "walstream/pg/primary/primary.h"
@@ -110,20 +109,4 @@ void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns)
 		release();
 	if (MyReplicationSlot && heard->flush_lsn != InvalidXLogRecPtr)
 		slot_advance(heard->flush_lsn);
-}
-
-bool feedback_awaited_by(unsigned limit)
-{
-	unsigned count = 0;
-
-	LWLockAcquire(SyncRepLock, LW_SHARED);
-	for (int mode = 0; mode < NUM_SYNC_REP_WAIT_MODE; mode++) {
-		const SHM_QUEUE *queue = &WalSndCtl->SyncRepQueue[mode];
-
-		for (const SHM_QUEUE *at = queue->next; at && at != queue && count <= limit;
-		     at = at->next)
-			count++;
-	}
-	LWLockRelease(SyncRepLock);
-	return count > limit;
 }

@@ -50,7 +50,4 @@ void feedback_apply(const struct slu_walsender_status *status, uint64_t now_ns);
 /* Release commits that could not be released before. true: that is still so. */
 bool feedback_release_due(void);
 
-/* Whether more than so many clients wait for standbys. */
-bool feedback_awaited_by(unsigned limit);
-
 #endif

@@ -29,13 +29,7 @@
 #include "walstream/pg/primary/primary.h"
 #include "walstream/pg/spin.h"
 
-#include <poll.h>
-
 #define STALL_WAIT_MS 50
-
-/* A standby that takes longer to answer is not waited for, the next 2, 4, ... times. */
-#define GATHER_NS_MAX       UINT64_C(1000000)
-#define GATHER_FAILURES_MAX 6u
 
 enum stage {
 	STAGE_NONE,
@@ -64,13 +58,11 @@ static WaitEventSet *stream_waits;
 static WaitEventSet *core_waits;
 static bool armed;
 
-static XLogRecPtr engine_end;    /* of the log, as PostgreSQL said with what it handed over */
-static struct spin answer_spin;  /* for a wait while the standby has something to answer */
-static struct spin work_spin;    /* for a wait while it has not: for log */
-static struct spin *waiting;     /* the wait that goes on; NULL: none */
-static uint64_t waiting_since;   /* progress() when it began */
-static unsigned gather_failures; /* in a row: the standby took too long */
-static unsigned gather_skips;    /* messages after which log is not gathered */
+static XLogRecPtr engine_end;   /* of the log, as PostgreSQL said with what it handed over */
+static struct spin answer_spin; /* for a wait while the standby has something to answer */
+static struct spin work_spin;   /* for a wait while it has not: for log */
+static struct spin *waiting;    /* the wait that goes on; NULL: none */
+static uint64_t waiting_since;  /* progress() when it began */
 
 /* ---- the log ------------------------------------------------------------------ */
 
@@ -198,7 +190,6 @@ static void begin(void)
 	hand_bytes = 0;
 	engine_end = 0;
 	waiting = NULL;
-	gather_failures = gather_skips = 0;
 	memset(&answer_spin, 0, sizeof(answer_spin));
 	memset(&work_spin, 0, sizeof(work_spin));
 	feedback_begin();
@@ -329,60 +320,9 @@ static void wait_busily(void)
 	}
 }
 
-/* The standby has not yet said that it has what was sent. */
-static bool unanswered(void)
-{
-	const struct slu_walsender_status *status = slu_walsender_status(sender);
-
-	return result == SLU_OK && status->positions.write_lsn < status->sent_lsn;
-}
-
-/* Sleep until end_ns, for the standby alone: who writes log need not wake us meanwhile.
- * false: something else wants to be seen to. */
-static bool wait_for_answer(uint64_t now_ns, uint64_t end_ns)
-{
-	struct pollfd fds[] = {{.fd = slu_endpoint_fd(endpoint), .events = POLLIN},
-	                       {.fd = MyProcPort->sock, .events = POLLIN}};
-	struct timespec left = {.tv_nsec = (long)(end_ns - now_ns)};
-	bool other = false;
-
-	pgstat_report_wait_start(WAIT_EVENT_WAL_SENDER_WAIT_WAL);
-	if (slu_endpoint_arm(endpoint) == 0 && ppoll(fds, 2, &left, NULL) != 0)
-		other = fds[1].revents != 0 || InterruptPending;
-	pgstat_report_wait_end();
-	slu_endpoint_disarm(endpoint);
-	return !other;
-}
-
-/*
- * Let log gather until the standby has answered what was sent last. On a dense host its
- * cores are not idle meanwhile, and the more commits share a message, the fewer messages,
- * answers and wake-ups of four processes there are. The commits wait no longer than they
- * would for a core.
- */
-static void gather(void)
-{
-	uint64_t now_ns = slu_now_ns(), end_ns = now_ns + GATHER_NS_MAX;
-
-	if (!unanswered() || !crowd_is_dense(now_ns) || !feedback_awaited_by(crowd_cores()))
-		return;
-	if (gather_skips) {
-		gather_skips--;
-		return;
-	}
-	while (unanswered() && now_ns < end_ns && wait_for_answer(now_ns, end_ns)) {
-		hear();
-		now_ns = slu_now_ns();
-	}
-	gather_failures = unanswered() ? Min(gather_failures + 1, GATHER_FAILURES_MAX) : 0;
-	gather_skips = gather_failures ? 1u << gather_failures : 0;
-}
-
 /* What comes from now on ends WalSndLoop()'s sleep. */
 static void prepare_sleep(void)
 {
-	if (MyLatch->is_set)
-		return; /* WalSndLoop() will not sleep */
 	for (unsigned tries = 0; tries < 3; tries++) {
 		if (slu_endpoint_arm(endpoint) == 0) {
 			armed = true;
@@ -423,10 +363,8 @@ static int stream_flush_if_writable(void)
 		wait_here();
 		hear();
 	} else if (slu_walsender_status(sender)->sent_lsn >= engine_end) {
-		if (MyWalSnd->state != WALSNDSTATE_CATCHUP) {
+		if (MyWalSnd->state != WALSNDSTATE_CATCHUP)
 			wait_busily();
-			gather();
-		}
 		if (result == SLU_OK)
 			prepare_sleep();
 	}
