@@ -39,13 +39,8 @@ static bool bound_walker(Node *node, void *ctx)
 		if (((PlaceHolderVar *)node)->phlevelsup != 0)
 			return true;
 		break;
-	case T_Param: {
-		const Param *param = (const Param *)node;
-
-		return param->paramkind != PARAM_EXTERN &&
-		       !(param->paramkind == PARAM_EXEC &&
-		         mpp_is_init_plan_param(root, param->paramid));
-	}
+	case T_Param:
+		return !mpp_param_is_value(root, (const Param *)node);
 	default:
 		break;
 	}

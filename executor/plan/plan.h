@@ -109,8 +109,9 @@ extern bool mpp_shippable_within(PlannerInfo *root, Node *node, Relids relids);
 
 /* Types whose values name a catalog row by its OID, which differs between nodes. */
 extern bool mpp_names_catalog_row(Oid type);
-/* A parameter an InitPlan computes is a value by the time a slice is sent. */
-extern bool mpp_is_init_plan_param(PlannerInfo *root, int paramid);
+/* Whether a parameter is a value by the time a slice is sent: the client's, or computed
+ * by an InitPlan. */
+extern bool mpp_param_is_value(PlannerInfo *root, const Param *param);
 
 /* ---- rows of the coordinator (here.c) ---- */
 

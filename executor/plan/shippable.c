@@ -79,7 +79,7 @@ static bool function_unsafe(Oid funcid, void *ctx)
 	}
 }
 
-bool mpp_is_init_plan_param(PlannerInfo *root, int paramid)
+static bool is_init_plan_param(PlannerInfo *root, int paramid)
 {
 	for (; root != NULL; root = root->parent_root) {
 		ListCell *lc;
@@ -93,6 +93,12 @@ bool mpp_is_init_plan_param(PlannerInfo *root, int paramid)
 		}
 	}
 	return false;
+}
+
+bool mpp_param_is_value(PlannerInfo *root, const Param *param)
+{
+	return param->paramkind == PARAM_EXTERN ||
+	       (param->paramkind == PARAM_EXEC && is_init_plan_param(root, param->paramid));
 }
 
 static bool unshippable_walker(Node *node, void *ctx)
@@ -110,13 +116,8 @@ static bool unshippable_walker(Node *node, void *ctx)
 		return var->varlevelsup != 0 ||
 		       (context->relids != NULL && !bms_is_member(var->varno, context->relids));
 	}
-	case T_Param: {
-		const Param *param = (const Param *)node;
-
-		return param->paramkind != PARAM_EXTERN &&
-		       !(param->paramkind == PARAM_EXEC &&
-		         mpp_is_init_plan_param(context->root, param->paramid));
-	}
+	case T_Param:
+		return !mpp_param_is_value(context->root, (const Param *)node);
 	case T_Const: {
 		const Const *value = (const Const *)node;
 
