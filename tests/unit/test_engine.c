@@ -46,9 +46,11 @@ static void moves_frames_without_anybody_asking_again(void)
 	hosts_stop(&hosts);
 }
 
-/* An urgent channel each way; what A sends is answered by B. */
-static void urgent_pair_open(struct chan_tx tx[2], struct chan_rx rx[2])
+/* An urgent channel each way; what A sends is answered by B. Returns how many CREDITs B
+ * has sent by then. */
+static uint64_t urgent_pair_start(struct chan_tx tx[2], struct chan_rx rx[2])
 {
+	two_start();
 	A->urgent = B->urgent = true;
 	channel_open(&tx[0], &rx[0], 1);
 	CU_ASSERT_EQUAL_FATAL(host_open(B, 1, 0, SLU_SEND, 2, 2), 0);
@@ -56,6 +58,7 @@ static void urgent_pair_open(struct chan_tx tx[2], struct chan_rx rx[2])
 	chan_tx_init(&tx[1], &B->ports[HOST_PROCESS], 1);
 	chan_rx_init(&rx[1], &A->ports[HOST_PROCESS], 1, 0);
 	hosts_settle(&hosts);
+	return host_stats(B).credits_sent;
 }
 
 static void send_and_take(struct chan_tx *tx, struct chan_rx *rx, uint32_t sent)
@@ -73,11 +76,8 @@ static void sends_credit_of_urgent_channels_with_the_answer(void)
 {
 	struct chan_tx tx[2];
 	struct chan_rx rx[2];
-	uint64_t credits;
+	uint64_t credits = urgent_pair_start(tx, rx);
 
-	two_start();
-	urgent_pair_open(tx, rx);
-	credits = host_stats(B).credits_sent;
 	send_and_take(&tx[0], &rx[0], 0);
 	CU_ASSERT_EQUAL(host_stats(B).credits_sent, credits);
 	send_and_take(&tx[1], &rx[1], 0);
@@ -94,11 +94,8 @@ static void sends_credit_of_urgent_channels_soon_without_an_answer(void)
 {
 	struct chan_tx tx[2];
 	struct chan_rx rx[2];
-	uint64_t credits;
+	uint64_t credits = urgent_pair_start(tx, rx);
 
-	two_start();
-	urgent_pair_open(tx, rx);
-	credits = host_stats(B).credits_sent;
 	send_and_take(&tx[0], &rx[0], 0);
 	CU_ASSERT_TRUE(engine_deadline(B->engine) <= hosts.now_ns + SLU_NS_PER_MS);
 	hosts_pass(&hosts, SLU_NS_PER_MS);
