@@ -4,13 +4,18 @@
 #include "tests/agent/agent_fixture.h"
 #include "tests/agent/byte_channel.h"
 #include "tests/unit/unit.h"
+#include "transport/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sluice/sluice.h>
 #include <stdio.h>
 #include <string.h>
 
 #define AGENT_LINES "allow_users = 0\npeer_timeout = 2s\nkeepalive = 200ms\n"
+/* By the time a test waits for this to pass it has failed. */
+#define AGENT_PATIENT "allow_users = 0\npeer_timeout = 60s\nlog_level = debug\n"
+#define GONE_NS       (10 * SLU_NS_PER_S) /* most of it for a busy machine */
 
 static struct agent_fixture hosts[2]; /* a, b */
 static char controls[2][96], peers[2][96];
@@ -68,6 +73,19 @@ static void stop(void)
 			CU_ASSERT_EQUAL(agent_fixture_stop(&hosts[i]), 0);
 		agent_fixture_end(&hosts[i]);
 	}
+}
+
+/* Whether the agent's log has the text in time. */
+static bool log_has(const struct agent_fixture *agent, const char *text)
+{
+	uint64_t until_ns = clock_now_ns() + 10 * SLU_NS_PER_S;
+
+	while (!agent_fixture_logged(agent, text)) {
+		if (clock_now_ns() > until_ns)
+			return false;
+		poll(NULL, 0, 5);
+	}
+	return true;
 }
 
 /* One end on that host; the other is on the other. */
@@ -225,6 +243,40 @@ static void serves_again_after_the_other_host_was_killed_and_restarted(void)
 	stop();
 }
 
+/* b connects to nobody: whether a is there it sees by connections of its own. */
+static void tells_at_once_that_the_agent_of_the_other_host_is_gone(int victim)
+{
+	uint64_t killed_ns;
+	slu_channel *tx, *rx;
+
+	prepare();
+	start(0, AGENT_PATIENT);
+	start(1, AGENT_PATIENT);
+	tx = open_end(victim, SLU_SEND, 0);
+	rx = open_end(!victim, SLU_RECV, 0);
+	CU_ASSERT_EQUAL(send_byte(tx, 5), 0);
+	CU_ASSERT_EQUAL(receive_byte(rx), 5);
+	CU_ASSERT_TRUE(log_has(&hosts[0], "event=peer_silent"));
+	agent_fixture_kill(&hosts[victim]);
+	killed_ns = clock_now_ns();
+	CU_ASSERT_EQUAL(receive_byte(rx), -EHOSTUNREACH);
+	CU_ASSERT(clock_now_ns() - killed_ns < GONE_NS);
+	assert_reason(rx, victim ? "agent on b is gone: connection refused"
+	                         : "agent on a is gone: connection refused");
+	CU_ASSERT_EQUAL(sender_result(tx), -ENOTCONN);
+	stop();
+}
+
+static void tells_at_once_that_the_agent_it_connects_to_is_gone(void)
+{
+	tells_at_once_that_the_agent_of_the_other_host_is_gone(1);
+}
+
+static void tells_at_once_that_the_agent_that_connects_to_it_is_gone(void)
+{
+	tells_at_once_that_the_agent_of_the_other_host_is_gone(0);
+}
+
 static void uses_as_many_pollers_as_both_hosts_have(void)
 {
 	prepare();
@@ -265,6 +317,8 @@ int main(void)
 	        UNIT_TEST(refuses_a_second_end_of_the_same_kind),
 	        UNIT_TEST(tells_the_other_host_that_it_stops),
 	        UNIT_TEST(serves_again_after_the_other_host_was_killed_and_restarted),
+	        UNIT_TEST(tells_at_once_that_the_agent_it_connects_to_is_gone),
+	        UNIT_TEST(tells_at_once_that_the_agent_that_connects_to_it_is_gone),
 	        UNIT_TEST(uses_as_many_pollers_as_both_hosts_have),
 	        UNIT_TEST(refuses_a_host_with_another_driver),
 	        {NULL, NULL},

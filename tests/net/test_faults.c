@@ -2,7 +2,8 @@
 /*
  * test_faults.c - cables that are cut for a shorter or a longer time than
  * peer_timeout, receivers that do not read, agents that are killed: what is slow
- * is waited for, what is dead is reported in time, and all works again after.
+ * is waited for, what is dead is reported in time - what is gone long before
+ * peer_timeout - and all works again after.
  */
 #include "tests/net/flow.h"
 #include "tests/net/suite.h"
@@ -18,6 +19,7 @@ enum { A, B, C };
 #define TIMEOUT_S     2
 #define AGENT         "peer_timeout = 2s\nkeepalive = 200ms"
 #define AGENT_PATIENT "peer_timeout = 5s\nkeepalive = 200ms"
+#define AGENT_GONE    "peer_timeout = 60s\nkeepalive = 200ms\nlog_level = debug"
 /* In which the processes have to know after a host died, see peer_timeout. */
 #define TOLD_NS ((TIMEOUT_S + 3) * SLU_NS_PER_S)
 
@@ -112,6 +114,8 @@ static void long_cut(bool ipv6, enum network_cut how)
 		actor_check_told(&flows[0].receiver, until_ns, 0, "host a");
 		actor_check_told(&flows[1].sender, until_ns, 0, "host a");
 		actor_check_told(&flows[1].receiver, until_ns, 0, "host b");
+		for (unsigned host = A; host <= C; host++)
+			CU_ASSERT_FALSE(agent_fixture_logged(&hosts.agents[host], "is gone"));
 		CU_ASSERT_TRUE(flow_moves(&flows[2], 100));
 		CU_ASSERT_EQUAL(network_heal(&hosts.network, B, how), 0);
 		both_ways_start(flows, &hosts);
@@ -166,28 +170,29 @@ static void a_receiver_that_does_not_read_is_not_dead(void)
 	flows_end(flows);
 }
 
-/* restart_first: the agent is back before anybody can have missed it. */
-static void agent_killed(bool restart_first)
+/* told: what the ends on the other host are. restart_first: it is back at once. */
+static void agent_killed(unsigned victim, bool ipv6, bool restart_first, const char *told)
 {
 	struct flow *flows = flows_begin();
 	struct hosts hosts;
 
-	if (hosts_start(&hosts, 2, false, &(struct host_options){.agent = AGENT})) {
+	if (hosts_start(&hosts, 2, ipv6, &(struct host_options){.agent = AGENT_GONE})) {
+		struct flow *to = &flows[!victim], *from = &flows[victim];
 		uint64_t until_ns;
 
 		both_ways_start(flows, &hosts);
-		agent_fixture_kill(&hosts.agents[B]);
+		/* b has seen that a listens */
+		CU_ASSERT_TRUE(host_logs(&hosts, A, "event=peer_silent"));
+		agent_fixture_kill(&hosts.agents[victim]);
 		until_ns = clock_now_ns() + TOLD_NS;
 		if (restart_first)
-			CU_ASSERT_EQUAL(agent_fixture_restart(&hosts.agents[B]), 0);
-		actor_check_told(&flows[0].receiver, until_ns, -ENOTCONN, "agent");
-		actor_check_told(&flows[1].sender, until_ns, -ENOTCONN, "agent");
-		actor_check_told(&flows[0].sender, until_ns, 0,
-		                 restart_first ? "agent on b restarted" : "host b");
-		actor_check_told(&flows[1].receiver, until_ns, 0,
-		                 restart_first ? "agent on b restarted" : "host b");
+			CU_ASSERT_EQUAL(agent_fixture_restart(&hosts.agents[victim]), 0);
+		actor_check_told(&to->receiver, until_ns, -ENOTCONN, "agent");
+		actor_check_told(&from->sender, until_ns, -ENOTCONN, "agent");
+		actor_check_told(&to->sender, until_ns, 0, told);
+		actor_check_told(&from->receiver, until_ns, 0, told);
 		if (!restart_first)
-			CU_ASSERT_EQUAL(agent_fixture_restart(&hosts.agents[B]), 0);
+			CU_ASSERT_EQUAL(agent_fixture_restart(&hosts.agents[victim]), 0);
 		both_ways_start(flows, &hosts);
 		both_ways_end(flows);
 	} else {
@@ -199,12 +204,18 @@ static void agent_killed(bool restart_first)
 
 static void the_death_of_an_agent_is_reported_and_its_successor_works(void)
 {
-	agent_killed(false);
+	agent_killed(B, false, false, "agent on b is gone: connection refused");
+}
+
+static void the_death_of_an_agent_that_connects_is_reported_as_well(void)
+{
+	agent_killed(A, true, false, "agent on a is gone: connection refused");
 }
 
 static void an_agent_that_restarts_at_once_is_known_for_another(void)
 {
-	agent_killed(true);
+	/* "is gone", where the machine is too busy to start it in half a second */
+	agent_killed(B, false, true, "agent on b ");
 }
 
 int main(void)
@@ -216,6 +227,7 @@ int main(void)
 	        UNIT_TEST(a_host_without_link_is_reported_and_comes_back),
 	        UNIT_TEST(a_receiver_that_does_not_read_is_not_dead),
 	        UNIT_TEST(the_death_of_an_agent_is_reported_and_its_successor_works),
+	        UNIT_TEST(the_death_of_an_agent_that_connects_is_reported_as_well),
 	        UNIT_TEST(an_agent_that_restarts_at_once_is_known_for_another),
 	        {NULL, NULL},
 	};

@@ -73,6 +73,12 @@ void peerlink_conn_close(struct peerlink *pl, struct conn *conn)
 static void conn_stranger_log(struct peerlink *pl, const struct conn *conn, const char *reason,
                               uint64_t now_ns)
 {
+	/* Somebody saw whether this agent listens, as other agents do. */
+	if (!peer_stream_heard(&conn->stream) && now_ns < conn->deadline_ns) {
+		log_event(LOG_LEVEL_DEBUG, "peer_silent", "address=%s reason=\"%s\"", conn->address,
+		          reason);
+		return;
+	}
 	pl->stats.refused++;
 	if (now_ns < pl->quiet_until_ns) {
 		pl->quiet_count++;
@@ -93,7 +99,7 @@ static void conn_detach(struct peerlink *pl, struct conn *conn, const char *reas
 	if (peer_idx != CONN_PEER_NONE && pl->peers[peer_idx].up == conn)
 		peerlink_peer_went_down(pl, peer_idx, reason, now_ns);
 	else if (peer_idx != CONN_PEER_NONE && pl->peers[peer_idx].dial == conn)
-		peerlink_peer_dial_failed(pl, peer_idx, reason, now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, conn->connect_error, reason, now_ns);
 	else if (conn->state != CONN_LINGER)
 		conn_stranger_log(pl, conn, reason, now_ns);
 }
@@ -168,7 +174,12 @@ static void conn_connected(struct peerlink *pl, struct conn *conn, uint64_t now_
 
 	getsockopt(conn->stream.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error) {
+		conn->connect_error = error;
 		peerlink_conn_end(pl, conn, strerror(error), now_ns);
+		return;
+	}
+	if (!pl->peers[conn->peer].connects) {
+		peerlink_peer_answered(pl, conn->peer, now_ns);
 		return;
 	}
 	conn->state = CONN_HANDSHAKE;

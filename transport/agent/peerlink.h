@@ -11,9 +11,17 @@
  * peer_down: the connection is lost, what was sent last may be too, the host may
  * still be there. peer_up with resumed: the same agent is back and both sides
  * still hold what they knew about each other. peer_dead comes from any state: not
- * heard from for peer_timeout, restarted, or the other side gave this host up;
- * everything about the peer is to be forgotten. A peer that was up and dies gets
- * no peer_down before.
+ * heard from for peer_timeout, gone, restarted, or the other side gave this host
+ * up; everything about the peer is to be forgotten. A peer that was up and dies
+ * gets no peer_down before.
+ *
+ * Gone: the connection has ended, and every address that the peer has in the
+ * configuration refuses connections (peerlink_gone.h): the host is there, the agent
+ * is not. The side that connects learns it from its attempts to connect again. The
+ * other side makes connections for it, which it ends as soon as they are taken:
+ * one when the peer comes up, for an agent may listen elsewhere than is configured
+ * here, or nowhere; and if that was taken, more once the connection has ended.
+ * Where that tells nothing, peer_timeout decides.
  *
  * Messages on one connection arrive whole, once and in order until peer_down.
  *
@@ -120,7 +128,8 @@ void peerlink_peer_get(const struct peerlink *peerlink, uint32_t peer,
 
 struct peerlink_stats {
 	uint64_t accepted; /* totals */
-	uint64_t refused;  /* connections that ended before HELLO was agreed */
+	uint64_t refused;  /* connections that ended before HELLO was agreed, but for
+	                      those that closed without a word */
 	uint64_t ups, downs, deaths;
 	uint32_t half_open; /* now */
 };

@@ -42,6 +42,7 @@ struct conn {
 	bool shut; /* LINGER: all is written */
 	enum conn_state state;
 	uint32_t peer;        /* index; CONN_PEER_NONE: not known yet */
+	int connect_error;    /* errno of connect(), once it has failed */
 	uint64_t deadline_ns; /* of the state; UINT64_MAX: none */
 	uint32_t interest;    /* epoll events asked for */
 	struct peer_stream stream;

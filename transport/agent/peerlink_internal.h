@@ -11,6 +11,7 @@
 
 #include "transport/agent/peerlink.h"
 #include "transport/agent/peerlink_conn.h"
+#include "transport/agent/peerlink_gone.h"
 #include "transport/agent/peerlink_resolve.h"
 
 /* How long a side that said REFUSE waits for the other to read it. */
@@ -24,13 +25,16 @@ struct peer {
 	const struct config_peer *config;
 	bool connects;              /* this side does */
 	struct conn *up;            /* its connection */
-	struct conn *dial;          /* our attempt to make one */
+	struct conn *dial;          /* our attempt to make one; if !connects, to learn
+	                               whether somebody listens */
 	struct resolve *resolve;    /* a lookup in progress */
 	struct addrinfo *addresses; /* where to try; owned */
 	struct addrinfo *address_next;
 	uint64_t redial_ns; /* UINT64_MAX: not before something else happens */
 	uint64_t backoff_ns;
-	bool known; /* state is held: up, or down and not yet dead */
+	struct gone gone;
+	bool answered; /* it took a connection of ours since it is known */
+	bool known;    /* state is held: up, or down and not yet dead */
 	uint64_t generation;
 	uint64_t heard_ns;
 	uint64_t ping_ns; /* stamp of the last PING */
@@ -99,8 +103,11 @@ void peerlink_peer_went_down(struct peerlink *pl, uint32_t peer_idx, const char 
                              uint64_t now_ns);
 void peerlink_peer_died(struct peerlink *pl, uint32_t peer_idx, const char *reason,
                         uint64_t now_ns);
-void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, const char *reason,
-                               uint64_t now_ns);
+/* error: the errno of connect(); 0: it failed otherwise. */
+void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, int error,
+                               const char *reason, uint64_t now_ns);
+/* A connection was taken that was made to learn just that; it is closed. */
+void peerlink_peer_answered(struct peerlink *pl, uint32_t peer_idx, uint64_t now_ns);
 void peerlink_peer_resolved(struct peerlink *pl, struct peer *peer, uint64_t now_ns);
 /* Whatever is due: death, the next attempt to connect. Lowers pl->timer_ns to the
  * next of its times. */

@@ -40,16 +40,84 @@ static void peer_reason_set(struct peer *peer, const char *reason)
 	peer->line_count = 0;
 }
 
+static void peer_redial_at(struct peerlink *pl, struct peer *peer, uint64_t at_ns)
+{
+	peer->redial_ns = at_ns;
+	peerlink_timer(pl, at_ns);
+}
+
+/* After a pause, which grows. */
 static void peer_redial(struct peerlink *pl, struct peer *peer, uint64_t now_ns)
 {
-	if (!peer->connects)
-		return;
-	peer->redial_ns = now_ns + peer->backoff_ns;
+	peer_redial_at(pl, peer, now_ns + peer->backoff_ns);
 	peer->backoff_ns *= 2;
 	if (peer->backoff_ns > PEERLINK_BACKOFF_NS_MAX)
 		peer->backoff_ns = PEERLINK_BACKOFF_NS_MAX;
-	peerlink_timer(pl, peer->redial_ns);
 }
+
+/* After connect() failed with error: where one address refuses, the next is tried
+ * without a pause. */
+static void peer_redial_after(struct peerlink *pl, struct peer *peer, int error, uint64_t now_ns)
+{
+	if (error == ECONNREFUSED && peer->address_next)
+		peer_redial_at(pl, peer, now_ns);
+	else
+		peer_redial(pl, peer, now_ns);
+}
+
+/* ---- whether a peer that connects to us listens ---------------------------- */
+
+static void peer_probe_stop(struct peerlink *pl, struct peer *peer)
+{
+	if (peer->dial)
+		peerlink_conn_close(pl, peer->dial);
+	peer->dial = NULL;
+	peer->redial_ns = UINT64_MAX;
+}
+
+/* It is up: now a connection that is taken shows that its address leads to it. */
+static void peer_probe_begin(struct peerlink *pl, struct peer *peer, uint64_t now_ns)
+{
+	peer_probe_stop(pl, peer);
+	peer->address_next = NULL;
+	if (!peer->answered && peer->config->address.host[0] && !peer->resolve)
+		peer_redial_at(pl, peer, now_ns);
+}
+
+static bool peer_probe_is_needed(const struct peer *peer)
+{
+	return peer->known && (!peer->up || !peer->answered);
+}
+
+void peerlink_peer_answered(struct peerlink *pl, uint32_t peer_idx, uint64_t now_ns)
+{
+	struct peer *peer = &pl->peers[peer_idx];
+
+	peer_probe_stop(pl, peer);
+	peer->answered = true;
+	peer->address_next = NULL;
+	gone_begin(&peer->gone);
+	if (!peer->up)
+		peer_redial(pl, peer, now_ns);
+}
+
+/* One of its addresses was tried, in vain. */
+static void peer_probe_failed(struct peerlink *pl, struct peer *peer, int error, const char *reason,
+                              uint64_t now_ns)
+{
+	if (!peer_probe_is_needed(peer))
+		return;
+	if (peer->address_next || peer->answered)
+		peer_redial_after(pl, peer, error, now_ns);
+	else
+		log_event(LOG_LEVEL_INFO, "peer_unprobed",
+		          "peer=%s address=%s:%s reason=\"%s\" "
+		          "note=\"its death will be known by peer_timeout alone\"",
+		          peer->config->name, peer->config->address.host,
+		          peer->config->address.port, reason);
+}
+
+/* ---- up, down, dead ------------------------------------------------------- */
 
 void peerlink_peer_died(struct peerlink *pl, uint32_t peer_idx, const char *reason, uint64_t now_ns)
 {
@@ -59,12 +127,15 @@ void peerlink_peer_died(struct peerlink *pl, uint32_t peer_idx, const char *reas
 	peer->known = false;
 	peer->up = NULL;
 	peer->rtt_ns = 0;
-	if (up) {
+	if (up)
 		peerlink_conn_close(pl, up);
+	if (!peer->connects) {
+		peer_probe_stop(pl, peer);
+	} else if (up) {
 		peer_redial(pl, peer, now_ns);
-	}
-	/* Our HELLO on the way says that we still hold state: it does not hold now. */
-	if (peer->dial && peer->dial->state == CONN_HELLO) {
+	} else if (peer->dial && peer->dial->state == CONN_HELLO) {
+		/* Our HELLO on the way says that we still hold state: it does not hold
+		 * now. */
 		peerlink_conn_close(pl, peer->dial);
 		peer->dial = NULL;
 		peer_redial(pl, peer, now_ns);
@@ -110,6 +181,9 @@ void peerlink_peer_came_up(struct peerlink *pl, struct conn *conn, uint32_t peer
 	peer->heard_ns = now_ns;
 	peer->redial_ns = UINT64_MAX;
 	peer->backoff_ns = PEERLINK_BACKOFF_NS_MIN;
+	peer->answered = peer->connects || (resumed && peer->answered);
+	if (!peer->connects)
+		peer_probe_begin(pl, peer, now_ns);
 	peer_reason_set(peer, "");
 	peerlink_timer(pl, now_ns + pl->config->agent.peer_timeout_ns);
 	pl->stats.ups++;
@@ -124,7 +198,15 @@ void peerlink_peer_went_down(struct peerlink *pl, uint32_t peer_idx, const char 
 	struct peer *peer = &pl->peers[peer_idx];
 
 	peer->up = NULL;
-	peer_redial(pl, peer, now_ns);
+	peer->address_next = NULL;
+	gone_begin(&peer->gone);
+	if (!peer->connects) {
+		peer_probe_stop(pl, peer);
+		peer->backoff_ns = PEERLINK_BACKOFF_NS_MIN;
+	}
+	/* A lookup still under way, for what was before, goes on with this. */
+	if (peer->answered && !peer->resolve)
+		peer_redial(pl, peer, now_ns);
 	pl->stats.downs++;
 	log_event(LOG_LEVEL_WARNING, "peer_down", "peer=%s reason=\"%s\"", peer->config->name,
 	          reason);
@@ -132,13 +214,11 @@ void peerlink_peer_went_down(struct peerlink *pl, uint32_t peer_idx, const char 
 	pl->callbacks.peer_down(peer_idx, reason, pl->callbacks.ctx);
 }
 
-void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, const char *reason,
-                               uint64_t now_ns)
+/* What an attempt that failed tells of the next ones, and the reader of the log. */
+static void peer_connect_failed(struct peerlink *pl, struct peer *peer, int error,
+                                const char *reason, uint64_t now_ns)
 {
-	struct peer *peer = &pl->peers[peer_idx];
-
-	peer->dial = NULL;
-	peer_redial(pl, peer, now_ns);
+	peer_redial_after(pl, peer, error, now_ns);
 	pl->stats.refused++;
 	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
 	if (!peer_reason_is_new(peer, reason, now_ns))
@@ -147,6 +227,25 @@ void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, const cha
 	log_event(LOG_LEVEL_WARNING, "peer_connect_failed", "peer=%s address=%s:%s reason=\"%s\"",
 	          peer->config->name, peer->config->address.host, peer->config->address.port,
 	          reason);
+}
+
+void peerlink_peer_dial_failed(struct peerlink *pl, uint32_t peer_idx, int error,
+                               const char *reason, uint64_t now_ns)
+{
+	struct peer *peer = &pl->peers[peer_idx];
+	bool gone = gone_attempt(&peer->gone, error == ECONNREFUSED, !peer->address_next, now_ns);
+	char text[PEER_TEXT_MAX];
+
+	peer->dial = NULL;
+	if (peer->connects)
+		peer_connect_failed(pl, peer, error, reason, now_ns);
+	else
+		peer_probe_failed(pl, peer, error, reason, now_ns);
+	if (gone && peer->known && !peer->up) {
+		snprintf(text, sizeof(text), "agent on %s is gone: connection refused",
+		         peer->config->name);
+		peerlink_peer_died(pl, peer_idx, text, now_ns);
+	}
 }
 
 /* Connect to one address; failing at once is reported as a failed attempt. */
@@ -159,7 +258,7 @@ static void peer_dial_address(struct peerlink *pl, uint32_t peer_idx,
 	char text[300];
 
 	if (fd < 0) {
-		peerlink_peer_dial_failed(pl, peer_idx, strerror(errno), now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, 0, strerror(errno), now_ns);
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -167,13 +266,13 @@ static void peer_dial_address(struct peerlink *pl, uint32_t peer_idx,
 		int saved_errno = errno;
 
 		close(fd);
-		peerlink_peer_dial_failed(pl, peer_idx, strerror(saved_errno), now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, saved_errno, strerror(saved_errno), now_ns);
 		return;
 	}
 	peerlink_address_text(address->ai_addr, address->ai_addrlen, text, sizeof(text));
 	peer->dial = peerlink_conn_add(pl, fd, true, CONN_CONNECTING, text, now_ns);
 	if (!peer->dial) {
-		peerlink_peer_dial_failed(pl, peer_idx, "out of memory", now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, 0, "out of memory", now_ns);
 		return;
 	}
 	peer->dial->peer = peer_idx;
@@ -198,7 +297,7 @@ static void peer_resolve(struct peerlink *pl, uint32_t peer_idx, uint64_t now_ns
 	}
 	if (rc) {
 		peer->resolve = NULL;
-		peerlink_peer_dial_failed(pl, peer_idx, strerror(-rc), now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, 0, strerror(-rc), now_ns);
 		return;
 	}
 	pl->resolve_count++;
@@ -211,6 +310,9 @@ static void peer_dial(struct peerlink *pl, uint32_t peer_idx, uint64_t now_ns)
 	const struct addrinfo *address = peer->address_next;
 
 	peer->redial_ns = UINT64_MAX;
+	/* As after a lookup that took longer than the need for it. */
+	if (!peer->connects && !peer_probe_is_needed(peer))
+		return;
 	if (!address) {
 		if (peer->addresses)
 			freeaddrinfo(peer->addresses);
@@ -237,7 +339,7 @@ void peerlink_peer_resolved(struct peerlink *pl, struct peer *peer, uint64_t now
 	pl->resolve_count--;
 	if (rc) {
 		peer->addresses = NULL;
-		peerlink_peer_dial_failed(pl, peer_idx, gai_strerror(rc), now_ns);
+		peerlink_peer_dial_failed(pl, peer_idx, 0, gai_strerror(rc), now_ns);
 		return;
 	}
 	peer->address_next = peer->addresses;
@@ -256,7 +358,7 @@ void peerlink_peer_timers(struct peerlink *pl, uint32_t peer_idx, uint64_t now_n
 		         peer->up ? "" : "; ", peer->up ? "" : peer->reason);
 		peerlink_peer_died(pl, peer_idx, reason, now_ns);
 	}
-	if (now_ns >= peer->redial_ns && !peer->up && !peer->dial && !peer->resolve)
+	if (now_ns >= peer->redial_ns && !peer->dial && !peer->resolve)
 		peer_dial(pl, peer_idx, now_ns);
 	if (peer->known)
 		peerlink_timer(pl, peer->heard_ns + timeout_ns);

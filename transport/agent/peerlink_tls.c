@@ -340,6 +340,7 @@ int peer_stream_read(struct peer_stream *stream, void *ret_data, size_t size_byt
 		snprintf(error, PEER_STREAM_ERROR_MAX, "closed by the other side");
 		return -ECONNRESET;
 	}
+	stream->heard = true;
 	*ret_read_bytes = (size_t)n;
 	return 0;
 }
@@ -362,6 +363,11 @@ int peer_stream_write(struct peer_stream *stream, const void *data, size_t size_
 		return stream_errno_result(stream, true, error);
 	*ret_written_bytes = (size_t)n;
 	return 0;
+}
+
+bool peer_stream_heard(const struct peer_stream *stream)
+{
+	return stream->ssl ? BIO_number_read(SSL_get_rbio(stream->ssl)) > 0 : stream->heard;
 }
 
 void peer_stream_shutdown(struct peer_stream *stream)

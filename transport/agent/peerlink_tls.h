@@ -17,6 +17,7 @@ struct peer_stream {
 	int fd;             /* -1: closed */
 	struct ssl_st *ssl; /* NULL: plain */
 	bool wants_write;   /* the last SLU_AGAIN waits for room to write */
+	bool heard;         /* plain: a byte has come from the other side */
 };
 
 /* Reads the files that config names. *ret_tls is returned owned.
@@ -39,6 +40,9 @@ int peer_stream_read(struct peer_stream *stream, void *ret_data, size_t size_byt
                      size_t *ret_read_bytes, char *error);
 int peer_stream_write(struct peer_stream *stream, const void *data, size_t size_bytes,
                       size_t *ret_written_bytes, char *error);
+
+/* Whether a single byte has come from the other side. */
+bool peer_stream_heard(const struct peer_stream *stream);
 
 /* Nothing more will be written; the other side reads to the end of what was. */
 void peer_stream_shutdown(struct peer_stream *stream);
