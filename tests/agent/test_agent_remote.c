@@ -6,11 +6,15 @@
 #include "tests/unit/unit.h"
 #include "transport/clock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <sluice/sluice.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define AGENT_LINES "allow_users = 0\npeer_timeout = 2s\nkeepalive = 200ms\n"
 /* By the time a test waits for this to pass it has failed. */
@@ -86,6 +90,20 @@ static bool log_has(const struct agent_fixture *agent, const char *text)
 		poll(NULL, 0, 5);
 	}
 	return true;
+}
+
+/* A connection to where the agent listens for others. */
+static int control_connect(const struct agent_fixture *agent)
+{
+	struct sockaddr_in address = {
+	        .sin_family = AF_INET,
+	        .sin_port = htons((uint16_t)atoi(strrchr(agent->control, ':') + 1)),
+	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
 }
 
 /* One end on that host; the other is on the other. */
@@ -306,6 +324,36 @@ static void refuses_a_host_with_another_driver(void)
 	stop();
 }
 
+/* As an agent does that is configured wrongly, but more often: for longer than the
+ * second in which there is at most one line of any kind. */
+static void says_once_why_it_refuses_who_comes_again_and_again(void)
+{
+	static const char greeting[] = "not an agent";
+	uint64_t until_ns = clock_now_ns() + 3 * SLU_NS_PER_S / 2;
+	unsigned count = 0;
+	char *log;
+
+	prepare();
+	start(0, AGENT_LINES);
+	while (clock_now_ns() < until_ns) {
+		int fd = control_connect(&hosts[0]);
+		char waste[1024];
+
+		CU_ASSERT_EQUAL(send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL),
+		                sizeof(greeting));
+		while (recv(fd, waste, sizeof(waste), 0) > 0)
+			; /* why, and then the end */
+		close(fd);
+		poll(NULL, 0, 20);
+	}
+	log = agent_fixture_log(&hosts[0]);
+	for (const char *at = log; (at = strstr(at, "event=peer_refused")); at++)
+		count++;
+	CU_ASSERT_EQUAL(count, 1);
+	free(log);
+	stop();
+}
+
 int main(void)
 {
 	static const struct unit_test tests[] = {
@@ -321,6 +369,7 @@ int main(void)
 	        UNIT_TEST(tells_at_once_that_the_agent_that_connects_to_it_is_gone),
 	        UNIT_TEST(uses_as_many_pollers_as_both_hosts_have),
 	        UNIT_TEST(refuses_a_host_with_another_driver),
+	        UNIT_TEST(says_once_why_it_refuses_who_comes_again_and_again),
 	        {NULL, NULL},
 	};
 

@@ -413,6 +413,12 @@ static void agents_that_do_not_belong_are_told_why(void)
 	hello.frame_size_bytes = 4096;
 	assert_hello_refused(&hello, PEER_REFUSE_FRAME_SIZE,
 	                     "frame_size is 4096 on node alpha, 65536");
+	hello = rig_stranger_hello();
+	hello.rail_count = 1;
+	strcpy(hello.rails[0].driver, "verbs");
+	strcpy(hello.rails[0].address, "10.0.0.1:7434");
+	assert_hello_refused(&hello, PEER_REFUSE_DRIVER,
+	                     "[driver] name is verbs on node alpha, tcp on node bravo");
 }
 
 /* Both sides of a real pair, and the refused one does not hammer the other. */

@@ -45,6 +45,7 @@ enum peer_refuse_code {
 	PEER_REFUSE_FRAME_SIZE = 6,
 	PEER_REFUSE_DIRECTION = 7, /* the other side connects in this pair */
 	PEER_REFUSE_ENGINE = 8,    /* the engine could not follow a message */
+	PEER_REFUSE_DRIVER = 9,    /* data takes another way there */
 };
 
 struct peer_header_wire {

@@ -8,6 +8,7 @@
 #include <sluice/sluice.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,11 +69,12 @@ void peerlink_conn_close(struct peerlink *pl, struct conn *conn)
 	TAILQ_INSERT_TAIL(&pl->closed, conn, link);
 }
 
-/* A connection that never said who it is failed. Whoever reaches the port chooses
- * how often that happens: a line per second, and how many there were. */
+/* A connection that never said who it is failed. */
 static void conn_stranger_log(struct peerlink *pl, const struct conn *conn, const char *reason,
                               uint64_t now_ns)
 {
+	uint64_t again, others;
+
 	/* Somebody saw whether this agent listens, as other agents do. */
 	if (!peer_stream_heard(&conn->stream) && now_ns < conn->deadline_ns) {
 		log_event(LOG_LEVEL_DEBUG, "peer_silent", "address=%s reason=\"%s\"", conn->address,
@@ -80,14 +82,10 @@ static void conn_stranger_log(struct peerlink *pl, const struct conn *conn, cons
 		return;
 	}
 	pl->stats.refused++;
-	if (now_ns < pl->quiet_until_ns) {
-		pl->quiet_count++;
-		return;
-	}
-	log_event(LOG_LEVEL_WARNING, "peer_refused", "address=%s reason=\"%s\" left_out=%llu",
-	          conn->address, reason, (unsigned long long)pl->quiet_count);
-	pl->quiet_until_ns = now_ns + SLU_NS_PER_S;
-	pl->quiet_count = 0;
+	if (refusals_line(&pl->refusals, conn->address, reason, now_ns, &again, &others))
+		log_event(LOG_LEVEL_WARNING, "peer_refused",
+		          "address=%s reason=\"%s\" again=%" PRIu64 " left_out=%" PRIu64,
+		          conn->address, reason, again, others);
 }
 
 /* Tell the peer's state, once, that the connection is no longer its own. */

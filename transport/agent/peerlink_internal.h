@@ -12,6 +12,7 @@
 #include "transport/agent/peerlink.h"
 #include "transport/agent/peerlink_conn.h"
 #include "transport/agent/peerlink_gone.h"
+#include "transport/agent/peerlink_refusals.h"
 #include "transport/agent/peerlink_resolve.h"
 
 /* How long a side that said REFUSE waits for the other to read it. */
@@ -67,9 +68,7 @@ struct peerlink {
 	struct conn_list ready;  /* to be served without an event (by ready_link) */
 	uint64_t ping_ns;        /* next keepalive of all peers */
 	uint64_t timer_ns;       /* no timer is due before */
-	uint64_t quiet_until_ns; /* no line about strangers before: they choose how many
-	                            there are */
-	uint64_t quiet_count;    /* lines left out since the last */
+	struct refusals refusals;
 	struct peerlink_stats stats;
 };
 

@@ -129,13 +129,9 @@ void peerlink_listen_arm(struct peerlink *pl, uint64_t now_ns)
 static void listener_pause(struct peerlink *pl, int error, uint64_t now_ns)
 {
 	pl->listener.retry_ns = now_ns + LISTENER_RETRY_NS;
-	if (now_ns < pl->quiet_until_ns) {
-		pl->quiet_count++;
-		return;
-	}
-	pl->quiet_until_ns = now_ns + SLU_NS_PER_S;
-	log_event(LOG_LEVEL_ERROR, "peer_accept_failed", "listen=%s reason=\"%s\"",
-	          pl->listener.address, strerror(error));
+	if (refusals_line_new(&pl->refusals, now_ns))
+		log_event(LOG_LEVEL_ERROR, "peer_accept_failed", "listen=%s reason=\"%s\"",
+		          pl->listener.address, strerror(error));
 }
 
 void peerlink_listen_accept(struct peerlink *pl, uint64_t now_ns)

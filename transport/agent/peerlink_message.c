@@ -22,6 +22,25 @@ int peerlink_hello_send(struct peerlink *pl, struct conn *conn, uint32_t peer_id
 	return peerlink_conn_queue(conn, PEER_HELLO, payload, peer_hello_encode(&hello, payload));
 }
 
+/* "fault:tcp" is tcp with faults. */
+static const char *driver_kind(const char *name)
+{
+	const char *colon = strrchr(name, ':');
+
+	return colon ? colon + 1 : name;
+}
+
+/* The first driver of theirs that ours does not speak with; NULL: none. */
+static const struct peer_rail *rail_foreign(const struct peer_hello *ours,
+                                            const struct peer_hello *theirs)
+{
+	for (uint32_t i = 0; i < ours->rail_count && i < theirs->rail_count; i++)
+		if (strcmp(driver_kind(ours->rails[i].driver),
+		           driver_kind(theirs->rails[i].driver)) != 0)
+			return &theirs->rails[i];
+	return NULL;
+}
+
 /*
  * Whether a HELLO is one to go on with: the code to refuse it with, and text for
  * the other side; 0 and *ret_peer_idx if it is.
@@ -29,6 +48,7 @@ int peerlink_hello_send(struct peerlink *pl, struct conn *conn, uint32_t peer_id
 static uint16_t hello_judge(struct peerlink *pl, const struct conn *conn,
                             const struct peer_hello *hello, uint32_t *ret_peer_idx, char *ret_text)
 {
+	const struct peer_rail *foreign = rail_foreign(&pl->hello, hello);
 	int idx = peerlink_peer_find(pl, hello->node);
 
 	if (hello->cluster_id != pl->hello.cluster_id) {
@@ -60,6 +80,11 @@ static uint16_t hello_judge(struct peerlink *pl, const struct conn *conn,
 		         hello->frame_size_bytes, hello->node, pl->hello.frame_size_bytes,
 		         pl->hello.node);
 		return PEER_REFUSE_FRAME_SIZE;
+	}
+	if (foreign) {
+		snprintf(ret_text, PEER_TEXT_MAX, "[driver] name is %s on node %s, %s on node %s",
+		         foreign->driver, hello->node, pl->hello.rails[0].driver, pl->hello.node);
+		return PEER_REFUSE_DRIVER;
 	}
 	*ret_peer_idx = (uint32_t)idx;
 	return 0;

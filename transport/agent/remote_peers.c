@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 
 #define REMOTE_BACKLOG_BYTES_MAX (64u << 20) /* of a peer's messages, in one poller */
@@ -54,34 +53,17 @@ static void on_mailbox(struct loop_source *source, uint32_t epoll_events)
 
 /* ---- what peers say ---------------------------------------------------- */
 
-/* "fault:tcp" is tcp with faults. */
-static const char *driver_kind(const char *name)
-{
-	const char *colon = strrchr(name, ':');
-
-	return colon ? colon + 1 : name;
-}
-
 static void on_peer_up(uint32_t peer_idx, const struct peer_hello *hello, bool resumed, void *ctx)
 {
 	struct remote *remote = ctx;
 	struct remote_peer *peer = &remote->peers[peer_idx];
-	const char *driver = remote->config.config->driver.name;
 	uint32_t count =
 	        hello->rail_count < remote->poller_count ? hello->rail_count : remote->poller_count;
 	struct entry *entry, *next;
 
 	peer->epoch++;
-	for (uint32_t i = 0; i < count; i++)
-		if (strcmp(driver_kind(hello->rails[i].driver), driver_kind(driver)) != 0)
-			count = 0;
 	if (count == 0) {
-		char text[PEER_TEXT_MAX];
-
-		snprintf(text, sizeof(text), "%s speaks driver %s, this node speaks %s",
-		         peer_name(remote, peer_idx),
-		         hello->rail_count ? hello->rails[0].driver : "(none)", driver);
-		peerlink_drop(remote->peerlink, peer_idx, text);
+		peerlink_drop(remote->peerlink, peer_idx, "it says of no driver where to reach it");
 		return;
 	}
 	/* The count stays for as long as the engines know the peer: its rails are
