@@ -191,7 +191,7 @@ void survives_a_close_before_the_answer(void)
 			rig_accept(side->other);
 		rig_settle(rig);
 		if (side->other) {
-			CU_ASSERT(rig_side_is_down(side->other));
+			CU_ASSERT(rig_until(rig, rig_side_is_down, side->other));
 			rig_close(side->other);
 		}
 	}
