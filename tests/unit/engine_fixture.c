@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_BYTES 4096u
+#define FRAME_BYTES    4096u
+#define FRAMES_DEFAULT 32u
 
 static void die(const char *what)
 {
@@ -116,7 +117,7 @@ static void on_channel_done(uint32_t chan_idx, void *ctx)
 	host->done[chan_idx] = true;
 }
 
-static void host_arena(struct host *host, uint32_t receive_frames)
+static void host_arena(struct host *host, const struct hosts_config *hosts_config)
 {
 	struct arena_config config = {
 	        .cluster = 7,
@@ -124,16 +125,17 @@ static void host_arena(struct host *host, uint32_t receive_frames)
 	        .node = "test",
 	        .frame_bytes = FRAME_BYTES,
 	        .max_channels = HOST_CHANNELS,
-	        .receive_frames = receive_frames,
+	        .receive_frames = hosts_config->receive_frames,
 	        .max_processes = 2,
 	        .window_slots = 16,
 	        .pollers = 1,
 	        .hugepages = ARENA_HUGEPAGES_NEVER,
 	        .numa_node = ARENA_NUMA_OFF,
 	};
+	uint64_t frames = hosts_config->frames ? hosts_config->frames : FRAMES_DEFAULT;
 	char error[ARENA_ERROR_BYTES];
 
-	config.size_bytes = arena_size_min(&config) + (uint64_t)32 * FRAME_BYTES;
+	config.size_bytes = arena_size_min(&config) + frames * FRAME_BYTES;
 	if (arena_create(&config, error, &host->arena) < 0)
 		die(error);
 	for (uint32_t i = 0; i < 2; i++)
@@ -146,7 +148,9 @@ static void host_arena(struct host *host, uint32_t receive_frames)
 static void host_engine(struct host *host)
 {
 	struct hosts *hosts = host->hosts;
-	struct slu_driver_config driver = {.environment = hosts->loop};
+	struct slu_driver_option queue = {"queue_frames", hosts->config.queue_frames};
+	struct slu_driver_config driver = {
+	        .options = &queue, .option_count = queue.value ? 1 : 0, .environment = hosts->loop};
 	struct engine_callbacks callbacks = {on_control_send, on_channel_done, host};
 	char name[16], error[ARENA_ERROR_BYTES];
 	struct engine_config config = {
@@ -219,7 +223,7 @@ void hosts_start(struct hosts *hosts, const struct hosts_config *config)
 
 		host->hosts = hosts;
 		host->idx = i;
-		host_arena(host, config->receive_frames);
+		host_arena(host, config);
 		if (i < config->count - config->strangers)
 			host_engine(host);
 		else

@@ -54,8 +54,10 @@ struct hosts_config {
 	uint32_t count;
 	uint32_t strangers; /* of them, the last ones: 0 or 1 */
 	uint32_t receive_frames;
+	uint32_t frames; /* beyond those that the arena needs; 0: 32 */
 	uint64_t advertise_ns;
 	bool crc32c;
+	const char *queue_frames;         /* that a session takes at once; NULL: the driver's 64 */
 	const struct slu_driver_ops *ops; /* around those of loop; NULL: these */
 };
 

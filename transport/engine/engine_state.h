@@ -60,9 +60,10 @@ struct outgoing {
 	uint64_t probe_ns;   /* ask for credit then, if nothing moved; ENGINE_NEVER */
 	uint64_t probe_wait_ns;
 	uint64_t unanswered_ns; /* waited after PROBEs since the last CREDIT */
-	bool homing;            /* sends no more on this session: its home is up again */
-	bool eos;               /* seen: rx.pos is the final position */
-	bool eos_sent;          /* on this session */
+	uint32_t turn_sent; /* messages of its turn, which may go on when the session takes more */
+	bool homing;        /* sends no more on this session: its home is up again */
+	bool eos;           /* seen: rx.pos is the final position */
+	bool eos_sent;      /* on this session */
 	bool eos_acked;
 };
 
@@ -304,10 +305,11 @@ static inline bool lane_joined(const struct lane *lane)
 /* outgoing.c */
 int outgoing_init(struct lane *lane);
 void outgoing_fini(struct lane *lane);
-void outgoing_wake(struct lane *lane);        /* put in the queue of those that may send */
-uint32_t outgoing_run(struct lane *lane);     /* returns how many messages it sent */
-void outgoing_unbound(struct lane *lane);     /* what was on the way on its session is lost */
-bool outgoing_quiet(const struct lane *lane); /* nothing is on the way */
+void outgoing_wake(struct lane *lane);          /* put in the queue of those that may send */
+void outgoing_unblock(struct session *session); /* and those that waited for room */
+uint32_t outgoing_run(struct lane *lane);       /* returns how many messages it sent */
+void outgoing_unbound(struct lane *lane);       /* what was on the way on its session is lost */
+bool outgoing_quiet(const struct lane *lane);   /* nothing is on the way */
 /* Send nothing new until it is quiet, and ask what has arrived. */
 void outgoing_home_begin(struct lane *lane);
 void outgoing_home_end(struct lane *lane); /* carry on where it is */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUTGOING_BURST        16u /* messages per channel and round */
+#define OUTGOING_TURN         16u /* messages, then the next channel has its turn */
 #define OUTGOING_FRAMES_FIRST 8u
 #define PROBE_WAIT_FACTOR_MAX 16u
 #define ACK_LATE_PART         4u /* of the window may be kept for want of an ACK */
@@ -44,12 +44,17 @@ static void outgoing_unqueue(struct lane *lane)
 	lane->run = LANE_IDLE;
 }
 
+static void outgoing_runnable(struct lane *lane)
+{
+	lane->run = LANE_RUNNABLE;
+	lane->engine->runnable_count++;
+}
+
 void outgoing_wake(struct lane *lane)
 {
 	if (lane->run != LANE_IDLE)
 		return;
-	lane->run = LANE_RUNNABLE;
-	lane->engine->runnable_count++;
+	outgoing_runnable(lane);
 	/* Urgent channels do not wait for the turn of bulk ones. */
 	if (lane->urgent)
 		TAILQ_INSERT_HEAD(&lane->engine->runnable, lane, run_link);
@@ -61,6 +66,26 @@ static void outgoing_block(struct lane *lane)
 {
 	lane->run = LANE_BLOCKED;
 	TAILQ_INSERT_TAIL(&lane->session->lanes_blocked, lane, run_link);
+}
+
+/* They go ahead of those that have had a turn in the meantime: else a session that takes
+ * less than all turns need serves the same channels again and again. */
+void outgoing_unblock(struct session *session)
+{
+	struct lane *behind = TAILQ_FIRST(&session->peer->engine->runnable);
+	struct lane *lane;
+
+	while (behind && behind->urgent)
+		behind = TAILQ_NEXT(behind, run_link);
+	while ((lane = TAILQ_FIRST(&session->lanes_blocked))) {
+		outgoing_unqueue(lane);
+		if (!behind || lane->urgent) {
+			outgoing_wake(lane);
+			continue;
+		}
+		outgoing_runnable(lane);
+		TAILQ_INSERT_BEFORE(behind, lane, run_link);
+	}
 }
 
 /* ---- frames that are kept ------------------------------------------------ */
@@ -297,15 +322,18 @@ uint32_t outgoing_run(struct lane *lane)
 	}
 	if (lane->session->blocked)
 		r = -EAGAIN;
-	while (r == SLU_OK && sent < OUTGOING_BURST) {
+	while (r == SLU_OK && lane->out.turn_sent < OUTGOING_TURN) {
 		r = outgoing_step(lane);
+		lane->out.turn_sent += r == SLU_OK;
 		sent += r == SLU_OK;
 	}
 	if (lane->finished)
 		return sent;
 	if (r == -EAGAIN)
-		outgoing_block(lane);
-	else if (r == SLU_OK)
+		outgoing_block(lane); /* the turn goes on after that */
+	else
+		lane->out.turn_sent = 0;
+	if (r == SLU_OK)
 		outgoing_wake(lane);
 	outgoing_probe_arm(lane);
 	return sent;

@@ -443,11 +443,7 @@ static void session_writable(struct session *session)
 	struct lane *lane;
 
 	session->blocked = false;
-	while ((lane = TAILQ_FIRST(&session->lanes_blocked))) {
-		TAILQ_REMOVE(&session->lanes_blocked, lane, run_link);
-		lane->run = LANE_IDLE;
-		outgoing_wake(lane);
-	}
+	outgoing_unblock(session);
 	while ((lane = TAILQ_FIRST(&session->credits_waiting))) {
 		TAILQ_REMOVE(&session->credits_waiting, lane, in.credit_link);
 		lane->in.credit = CREDIT_IDLE;
