@@ -13,6 +13,8 @@
 #include <sys/random.h>
 
 #define ENGINE_EVENTS 64
+/* Sent between two looks at what else there is: an urgent message comes after so many. */
+#define ENGINE_ROUND_MESSAGES 16u
 /* Frames kept back from promises beside one per session, in which the driver
  * receives what is sent again and will be dropped. */
 #define ENGINE_RESERVE_MIN 2u
@@ -289,13 +291,13 @@ static void engine_timers(struct engine *engine)
 		engine->timer_ns = engine->now_ns + tick_ns;
 }
 
-/* Every sender that may send has its turn once. */
+/* Every sender that may send has its turn once, or as many as a round has messages. */
 static uint32_t engine_senders(struct engine *engine)
 {
 	uint32_t turns = engine->runnable_count;
 	uint32_t sent = 0;
 
-	for (; turns && engine->runnable_count; turns--)
+	for (; turns && engine->runnable_count && sent < ENGINE_ROUND_MESSAGES; turns--)
 		sent += outgoing_run(TAILQ_FIRST(&engine->runnable));
 	return sent;
 }
