@@ -137,9 +137,17 @@ static void name_tables_here(LastPass *pass, Plan *plan)
 	plan->qual = (List *)tableoid_mutator((Node *)plan->qual, rte);
 }
 
-/* Each is evaluated once, before slices are sent; they get the value. */
+/* Each is evaluated once, before slices are sent; they get the value. To core it was a
+ * matter of this node, and the nodes above did not depend on it; now the slice does. */
 static void move_init_plans(Plan *plan, const Place *place)
 {
+	Plan *top = linitial(castNode(CustomScan, place->receiver)->custom_plans);
+	ListCell *lc;
+	ListCell *lp;
+
+	foreach (lc, plan->initPlan)
+		foreach (lp, lfirst_node(SubPlan, lc)->setParam)
+			top->allParam = bms_add_member(top->allParam, lfirst_int(lp));
 	place->gather->initPlan = list_concat(place->gather->initPlan, plan->initPlan);
 	plan->initPlan = NIL;
 }
