@@ -161,6 +161,7 @@ static RelOptInfo *search_greedily(PlannerInfo *root, List *initial_rels)
 static RelOptInfo *join_search(PlannerInfo *root, int levels_needed, List *initial_rels)
 {
 	RelOptInfo *rel = NULL;
+	int finished_count = list_length(root->join_rel_list); /* by searches of parts */
 
 	if (mpp_plan_state == NULL) {
 		if (next_join_search)
@@ -172,8 +173,9 @@ static RelOptInfo *join_search(PlannerInfo *root, int levels_needed, List *initi
 	if (enable_geqo && levels_needed >= geqo_threshold)
 		rel = search_greedily(root, initial_rels);
 	if (rel == NULL) {
-		/* Finished join relations must not be given more paths. */
-		root->join_rel_list = NIL;
+		/* Relations finished by a search that led to a dead end must not be given more
+		 * paths. Those of parts are looked for when rows of semijoins are estimated. */
+		root->join_rel_list = list_truncate(root->join_rel_list, finished_count);
 		root->join_rel_hash = NULL;
 		rel = search_all(root, levels_needed, initial_rels);
 	}
