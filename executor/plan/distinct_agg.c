@@ -2,7 +2,8 @@
 /*
  * distinct_agg.c - SELECT count(DISTINCT x) FROM ... without groups is one aggregate
  * over all rows, in one place. Over a subquery, SELECT count(x) FROM (SELECT DISTINCT x
- * FROM ...), the removal of duplicates can be distributed.
+ * FROM ...), the removal of duplicates can be distributed. Not so where the order of
+ * values shows in the result: DISTINCT aggregates sort them.
  */
 #include "executor/plan/rewrite.h"
 
@@ -34,6 +35,7 @@ static bool look_walker(Node *node, void *ctx)
 		if (aggref->agglevelsup != 0 || aggref->aggkind != AGGKIND_NORMAL ||
 		    list_length(aggref->aggdistinct) != 1 || list_length(aggref->args) != 1 ||
 		    aggref->aggorder != NIL || aggref->aggfilter != NULL ||
+		    !mpp_order_free(aggref) ||
 		    (look->first != NULL &&
 		     !equal(argument(aggref)->expr, argument(look->first)->expr)))
 			look->other = true;

@@ -13,6 +13,8 @@
 
 #include <access/htup_details.h>
 #include <catalog/pg_attribute.h>
+#include <catalog/pg_class.h>
+#include <catalog/pg_inherits.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
@@ -55,6 +57,12 @@ static bool column_not_null(Oid relid, AttrNumber attno)
 	return result;
 }
 
+/* Tables that inherit columns may have NULLs in them all the same; partitions may not. */
+static bool has_heirs(const RangeTblEntry *rte)
+{
+	return rte->inh && rte->relkind == RELKIND_RELATION && has_subclass(rte->relid);
+}
+
 static bool never_null(const Query *query, Node *expr)
 {
 	const RangeTblEntry *rte;
@@ -67,8 +75,10 @@ static bool never_null(const Query *query, Node *expr)
 	if (!IsA(expr, Var) || query->groupingSets != NIL)
 		return false;
 	var = (const Var *)expr;
+	if (var->varlevelsup != 0 || var->varattno <= 0)
+		return false;
 	rte = rt_fetch(var->varno, query->rtable);
-	return var->varlevelsup == 0 && var->varattno > 0 && rte->rtekind == RTE_RELATION &&
+	return rte->rtekind == RTE_RELATION && !has_heirs(rte) &&
 	       column_not_null(rte->relid, var->varattno) &&
 	       !has_outer_join((Node *)query->jointree);
 }

@@ -52,24 +52,30 @@ RangeTblEntry *mpp_make_subquery_rte(Query *subquery)
 	return rte;
 }
 
+bool mpp_order_free(const Aggref *aggref)
+{
+	static const char *const names[] = {"count", "sum",     "avg",   "min",
+	                                    "max",   "bool_or", "every", "bool_and"};
+	const char *name = get_func_name(aggref->aggfnoid);
+
+	if (name == NULL || aggref->aggfnoid >= FirstNormalObjectId)
+		return false;
+	for (int i = 0; i < (int)lengthof(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 /* ---- common table expressions ---- */
 
 static bool exact_aggregate(const Aggref *aggref)
 {
-	static const char *const exact[] = {"count", "sum",     "avg",   "min",
-	                                    "max",   "bool_or", "every", "bool_and"};
-	const char *name = get_func_name(aggref->aggfnoid);
 	ListCell *lc;
 
-	if (name == NULL || aggref->aggfnoid >= FirstNormalObjectId)
-		return false;
 	foreach (lc, aggref->aggargtypes)
 		if (lfirst_oid(lc) == FLOAT4OID || lfirst_oid(lc) == FLOAT8OID)
 			return false;
-	for (int i = 0; i < (int)lengthof(exact); i++)
-		if (strcmp(name, exact[i]) == 0)
-			return true;
-	return false;
+	return mpp_order_free(aggref);
 }
 
 static bool varies(Node *node, void *ctx)

@@ -30,6 +30,9 @@ extern void mpp_fold_stable(Query *query);
 /* ---- what a query is like ---- */
 
 extern bool mpp_reads_distributed(Node *query);
+/* Whether the aggregate of rows is the same in any order of them, but for the rounding of
+ * floating point numbers. */
+extern bool mpp_order_free(const Aggref *aggref);
 /* Whether it could give other rows when evaluated again in the same snapshot. Volatile
  * functions are not looked for. */
 extern bool mpp_may_vary(Node *query);

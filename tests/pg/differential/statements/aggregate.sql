@@ -78,3 +78,8 @@ select dept, count(*) over () from emp group by dept;
 select bool_and(qty >= 0), bit_or(qty) from sale;
 select array_agg(tags order by id) from item where id < 4;
 select sum(i) from generate_series(1, 100) i;
+-- DISTINCT sorts what is aggregated
+select array_agg(distinct dept) from emp;
+select array_agg(distinct name) from emp where id < 160;
+select jsonb_agg(distinct item) from sale;
+select sum(distinct score), avg(distinct salary), count(distinct score) from emp;

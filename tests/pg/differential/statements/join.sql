@@ -95,3 +95,12 @@ select e.id from emp e where e.salary > (select avg(salary) from emp);
 select e.id from emp e where e.salary > (select avg(salary) from emp f where f.dept = e.dept);
 select e.id from emp e where e.dept = (select min(id) from dept where city = 'Rome');
 select e.id from emp e where exists (select 1 from sale s join item i on i.id = s.item where s.emp_id = e.id and i.kind = 'c');
+-- joins ordered by parts, and semi joins with joins
+set join_collapse_limit = 1;
+set from_collapse_limit = 1;
+select count(*) from (select distinct item k from sale) x full join (select dept k from emp group by dept) y using (k) where exists (select 1 from item i left join event v on v.n = i.id where i.id = y.k);
+select e.id from emp e full join (select emp_id, count(*) c from sale group by emp_id) s on s.emp_id = e.id where not exists (select 1 from item i left join two t on t.x = i.id where i.id = e.dept and t.z is null);
+select e.id from (emp e join dept d on d.id = e.dept) left join (sale s join item i on i.id = s.item) on s.emp_id = e.id and i.kind = 'c' where e.id in (select x.a from skew x join two t on t.x = x.b);
+set geqo_threshold = 2;
+select e.id from (emp e join dept d on d.id = e.dept) left join (sale s join item i on i.id = s.item) on s.emp_id = e.id and i.kind = 'c' where e.id in (select x.a from skew x join two t on t.x = x.b);
+reset all;

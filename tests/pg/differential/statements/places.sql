@@ -171,5 +171,15 @@ select dept, boss, sum(count(*)) over (partition by grouping(dept)) from emp gro
 select distinct grouping(dept), count(*) > 10 from emp group by rollup (dept);
 select (dept is null)::int, jsonb_agg(dept) is null, avg(salary), variance(score::numeric) from emp group by rollup (dept is null);
 select name, k, count(*) from emp left join event on event.n = emp.id group by grouping sets ((name), (k), ());
+-- columns that are NOT NULL, but not in tables that inherit them
+create table elder (a int, b int) with (distributed_by = 'a');
+create table heir (c int) inherits (elder) with (distributed_by = 'a');
+insert into elder values (1, 1), (2, 2);
+insert into heir values (3, null, 3);
+alter table only elder alter column b set not null;
+select * from few where a not in (select b from elder);
+select * from elder where b not in (select b from few where b is not null);
+select * from elder where b not in (select id from emp where id > 2);
+drop table heir, elder;
 drop table few;
 reset all;
