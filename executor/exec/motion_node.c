@@ -64,14 +64,36 @@ static void begin_children(MppMotionState *state, Plan *child, EState *estate, i
 	mpp_shell_scans_allowed++;
 	PG_TRY();
 	{
-		state->css.custom_ps =
-		        list_make1(ExecInitNode(child, estate, eflags | EXEC_FLAG_EXPLAIN_ONLY));
+		state->css.custom_ps = list_make1(ExecInitNode(child, estate, eflags));
 	}
 	PG_FINALLY();
 	{
 		mpp_shell_scans_allowed--;
 	}
 	PG_END_TRY();
+}
+
+/* Rows that are made before a tree is dispatched are made in the plan of the statement,
+ * whose state they may share, and so by nodes that run. */
+static bool makes_rows_first(const CustomScan *scan)
+{
+	const Plan *child = linitial(scan->custom_plans);
+	MppMotion motion;
+
+	if (!IsA(child, ModifyTable) || !mpp_is_motion(child->lefttree))
+		return false;
+	mpp_motion_decode(castNode(CustomScan, child->lefttree), &motion);
+	return motion.made_first;
+}
+
+static void begin_below(MppMotionState *state, CustomScan *scan, EState *estate, int eflags)
+{
+	Plan *child = linitial(scan->custom_plans);
+
+	if (state->motion.made_first)
+		begin_children(state, child, estate, estate->es_top_eflags);
+	else if (is_explained(estate, eflags) || makes_rows_first(scan))
+		begin_children(state, child, estate, eflags | EXEC_FLAG_EXPLAIN_ONLY);
 }
 
 static void open_receiver(MppMotionState *state, MppRun *run)
@@ -104,8 +126,8 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 	use_minimal_tuples(state, scan, estate);
 	mpp_motion_decode(scan, &state->motion);
 	state->is_root = is_root(&state->motion);
-	if (state->is_root && scan->custom_plans && is_explained(estate, eflags))
-		begin_children(state, linitial(scan->custom_plans), estate, eflags);
+	if (state->is_root && scan->custom_plans)
+		begin_below(state, scan, estate, eflags);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	state->keeps_rows =

@@ -41,7 +41,8 @@ void mpp_motion_encode(CustomScan *scan, const MppMotion *motion)
 {
 	List *private = NIL;
 
-	private = lappend(private, list_make3_int(motion->kind, motion->number, motion->rescan));
+	private = lappend(private, list_make4_int(motion->kind, motion->number, motion->rescan,
+	                                          motion->made_first));
 	private = lappend(private, list_copy(motion->senders));
 	private = lappend(private, list_copy(motion->receivers));
 	private = lappend(private, oids_to_consts(motion->hash_types, REGTYPEOID));
@@ -65,6 +66,7 @@ void mpp_motion_decode(const CustomScan *scan, MppMotion *ret_motion)
 	ret_motion->kind = (MppMotionKind)linitial_int(head);
 	ret_motion->number = lsecond_int(head);
 	ret_motion->rescan = lthird_int(head) != 0;
+	ret_motion->made_first = lfourth_int(head) != 0;
 	ret_motion->senders = list_nth(private, 1);
 	ret_motion->receivers = list_nth(private, 2);
 	ret_motion->hash_types = consts_to_oids(list_nth(private, 3));

@@ -37,6 +37,8 @@ typedef struct MppMotion {
 	                          planner's last pass */
 	bool rescan;           /* may be read again from its start: below the inner side of a
 	                          nested loop or in a SubPlan of its slice */
+	bool made_first;       /* of rows of the coordinator: to make them may take dispatches,
+	                          so they are made and kept before their receivers start */
 	List *senders;         /* content ids (integers) of the processes of the sending slice;
 	                          MPP_COORDINATOR alone: the QD itself runs it */
 	List *receivers;       /* content ids; of both gathers one, mostly MPP_COORDINATOR */

@@ -23,9 +23,9 @@
 #include "executor/catalog/node.h"
 #include "executor/dispatch/dtx.h"
 #include "executor/dispatch/gang.h"
+#include "executor/exec/own_slices.h"
 #include "executor/exec/report.h"
 #include "executor/exec/slice.h"
-#include "executor/exec/slice_exec.h"
 #include "executor/exec/snapshots.h"
 
 static uint32 dispatch_count; /* of this session */
@@ -117,11 +117,6 @@ static void fill_dispatch(Tree *tree)
 	d->instrument = tree->estate->es_instrument;
 }
 
-static bool is_of_coordinator(const MppSlice *slice)
-{
-	return list_member_int(slice->motion.senders, MPP_COORDINATOR);
-}
-
 static void look_over(Tree *tree)
 {
 	ListCell *cell, *content;
@@ -148,7 +143,7 @@ static void put_slices(Tree *tree, StringInfo out, MppNames *names, MppTextRefs 
 		const MppSlice *slice = lfirst(cell);
 		int length_at;
 
-		if (is_of_coordinator(slice))
+		if (mpp_slice_is_own(slice))
 			continue;
 		mpp_wire_begin_slice(out, slice->motion.number, slice->motion.senders,
 		                     slice->writes, &length_at);
@@ -165,9 +160,12 @@ static List *own_params(const Tree *tree)
 	Bitmapset *ids = NULL;
 	ListCell *cell;
 
-	foreach (cell, tree->slices)
-		if (is_of_coordinator(lfirst(cell)))
-			ids = bms_add_members(ids, ((MppSlice *)lfirst(cell))->plan->allParam);
+	foreach (cell, tree->slices) {
+		const MppSlice *slice = lfirst(cell);
+
+		if (mpp_slice_is_own(slice) && !slice->motion.made_first)
+			ids = bms_add_members(ids, slice->plan->allParam);
+	}
 	return exec_params(tree->estate, ids);
 }
 
@@ -248,57 +246,6 @@ static void send_message(MppRun *run, const StringInfoData *message)
 	watch_sockets(run);
 }
 
-static Bitmapset *inbound_motions(const MppSlice *slice)
-{
-	Bitmapset *numbers = NULL;
-	ListCell *cell;
-
-	foreach (cell, slice->inbound) {
-		MppMotion motion;
-
-		mpp_motion_decode(lfirst(cell), &motion);
-		numbers = bms_add_member(numbers, motion.number);
-	}
-	return numbers;
-}
-
-/* Slices of the coordinator, the lowest first: their rows go to slices at work. All are
- * started before one sends, so that what segments send to another one is taken in. */
-static void run_own_slices(MppMotionState *root, const Tree *tree)
-{
-	List *executions = NIL;
-	ListCell *execution;
-	int i;
-
-	for (i = list_length(tree->slices) - 1; i >= 0; i--) {
-		const MppSlice *slice = list_nth(tree->slices, i);
-		MppSliceInput input = {
-		        .motion = slice->scan,
-		        .snapshot = tree->estate->es_snapshot,
-		        .params = tree->estate->es_param_list_info,
-		        .exec_params = tree->own_params,
-		        .source = tree->estate->es_sourceText,
-		};
-		ListCell *cell;
-
-		if (!is_of_coordinator(slice))
-			continue;
-		input.statement =
-		        copyObject(mpp_slice_statement(tree->estate->es_plannedstmt, slice));
-		foreach (cell, input.statement->planTree->targetlist)
-			lfirst_node(TargetEntry, cell)->resjunk = false;
-		root->run->inbound = inbound_motions(slice);
-		executions = lappend(executions, mpp_slice_start(root->run, &input));
-	}
-	foreach (execution, executions) {
-		StringInfoData report;
-
-		initStringInfo(&report);
-		root->run->processed += mpp_slice_run(lfirst(execution), &report);
-		mpp_report_add(root, report.data, report.len, MPP_COORDINATOR);
-	}
-}
-
 void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState *root, MppRun *run))
 {
 	PlanState *node = &root->css.ss.ps;
@@ -308,6 +255,7 @@ void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState 
 
 	tree.slices = mpp_slices_cut(tree.estate->es_plannedstmt, castNode(CustomScan, node->plan));
 	look_over(&tree);
+	mpp_own_slices_make_first(root, tree.slices);
 	make_message(&tree, &message); /* may run InitPlans, which dispatch themselves */
 	mpp_dtx_join(tree.contents, tree.writes);
 	/* Trees run one after another: what is left of an earlier one is taken in. */
@@ -317,7 +265,7 @@ void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState 
 	open_receiver(root, run);
 	send_message(run, &message);
 	pfree(message.data);
-	run_own_slices(root, &tree);
+	mpp_own_slices_run(root, tree.slices, tree.own_params);
 }
 
 /* ---- the end --------------------------------------------------------------- */

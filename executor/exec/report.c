@@ -83,16 +83,21 @@ static bool put_node(PlanState *node, StringInfo out)
 	return planstate_tree_walker(node, put_node, out);
 }
 
-void mpp_report_put(StringInfo out, PlanState *top, const MppSender *sender)
+void mpp_report_put_sent(StringInfo out, const MppSender *sender)
 {
 	struct slu_motion_stats stats;
 	MppMotionSums sums;
 
-	put_node(top, out);
 	if (slu_motion_sender_stats(mpp_sender_motion(sender), SLU_MOTION_ALL, &stats) < 0)
 		return;
 	sums = sums_of(&stats);
 	put_record(out, RECORD_SENT, mpp_sender_number(sender), &sums, sizeof(sums));
+}
+
+void mpp_report_put(StringInfo out, PlanState *top, const MppSender *sender)
+{
+	put_node(top, out);
+	mpp_report_put_sent(out, sender);
 }
 
 /* ---- reading --------------------------------------------------------------- */

@@ -16,6 +16,9 @@
 /* Append the report of a slice that has ended and whose motions are still open. */
 extern void mpp_report_put(StringInfo out, PlanState *top, const MppSender *sender);
 
+/* Only what was sent, of rows made by nodes that report need not be added to. */
+extern void mpp_report_put_sent(StringInfo out, const MppSender *sender);
+
 /* Add a report to the nodes below a Motion; content is of the process. */
 extern void mpp_report_add(MppMotionState *root, const char *bytes, int size_bytes, int content);
 

@@ -39,7 +39,9 @@ static MppSlice *cut_slice(Cut *cut, CustomScan *scan)
 	slice->plan = linitial(scan->custom_plans);
 	slice->returns_rows = true;
 	cut->slices = lappend(cut->slices, slice);
-	walk(cut, slice, slice->plan);
+	/* What is below such a slice are trees of their own. */
+	if (!slice->motion.made_first)
+		walk(cut, slice, slice->plan);
 	return slice;
 }
 
@@ -179,13 +181,27 @@ static PlannedStmt *make_shell(const PlannedStmt *statement, const MppSlice *sli
 	return shell;
 }
 
+/* WITH queries that modify data are executed once, by the statement itself. */
+static List *subplans_that_read(const List *subplans)
+{
+	List *reading = NIL;
+	ListCell *cell;
+
+	foreach (cell, subplans) {
+		Plan *plan = lfirst(cell);
+
+		reading = lappend(reading, plan && !IsA(plan, ModifyTable) ? plan : NULL);
+	}
+	return reading;
+}
+
 PlannedStmt *mpp_slice_statement(const PlannedStmt *statement, const MppSlice *slice)
 {
 	PlannedStmt *own = make_shell(statement, slice);
 
 	own->planTree = slice->plan;
 	own->rtable = statement->rtable;
-	own->subplans = statement->subplans;
+	own->subplans = subplans_that_read(statement->subplans);
 	return own;
 }
 
@@ -258,27 +274,50 @@ static void write_slice(StringInfo out, const PlannedStmt *statement, MppSlice *
 	refs->extern_params = bms_add_members(refs->extern_params, own.extern_params);
 }
 
+/* A receiver needs to know the types of its rows, not what they are made of, which may be
+ * known to the sender alone. */
+static void forget_input(CustomScan *motion)
+{
+	List *types = NIL;
+	ListCell *cell;
+
+	foreach (cell, motion->custom_scan_tlist) {
+		const TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Node *expr = (Node *)entry->expr;
+		Const *null = makeNullConst(exprType(expr), exprTypmod(expr), exprCollation(expr));
+
+		types = lappend(types,
+		                makeTargetEntry((Expr *)null, entry->resno, entry->resname, false));
+	}
+	motion->custom_scan_tlist = types;
+	motion->custom_plans = NIL;
+}
+
 void mpp_slice_write(StringInfo out, const PlannedStmt *statement, const MppSlice *slice,
                      MppNames *names, MppTextRefs *refs)
 {
-	List *inputs = NIL;
+	List *whole = NIL;
 	MppSlice mine = *slice;
-	ListCell *cell, *input;
+	ListCell *cell, *other;
 
 	mine.relations = bms_copy(slice->relations);
 	/* The plan is shared: what is below its Motions is put back, come what may. */
-	foreach (cell, slice->inbound)
-		inputs = lappend(inputs, lfirst_node(CustomScan, cell)->custom_plans);
+	foreach (cell, slice->inbound) {
+		CustomScan *copy = palloc(sizeof(*copy));
+
+		*copy = *lfirst_node(CustomScan, cell);
+		whole = lappend(whole, copy);
+	}
 	PG_TRY();
 	{
 		foreach (cell, slice->inbound)
-			lfirst_node(CustomScan, cell)->custom_plans = NIL;
+			forget_input(lfirst_node(CustomScan, cell));
 		write_slice(out, statement, &mine, names, refs);
 	}
 	PG_FINALLY();
 	{
-		forboth (cell, slice->inbound, input, inputs)
-			lfirst_node(CustomScan, cell)->custom_plans = lfirst(input);
+		forboth (cell, slice->inbound, other, whole)
+			*lfirst_node(CustomScan, cell) = *lfirst_node(CustomScan, other);
 	}
 	PG_END_TRY();
 }

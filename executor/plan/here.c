@@ -4,12 +4,15 @@
  * views and catalogs, of subqueries with a limit. Another table's segments can be sent
  * them, by a slice the coordinator executes on its own. Such a slice is a plan apart from
  * the statement's, so it must not share state with it: no WITH query, no subplan and no
- * parameter that is not a value by then.
+ * parameter that is not a value by then. And it sends to segments that wait for its rows,
+ * so no function of users, which could execute statements on the same segments.
  */
 #include "executor/plan/plan.h"
 
 #include <access/htup_details.h>
+#include <access/transam.h>
 #include <catalog/namespace.h>
+#include <catalog/pg_proc.h>
 #include <catalog/pg_type.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/pathnode.h>
@@ -19,7 +22,12 @@
 
 #include "executor/catalog/node.h"
 
-/* ---- what shares state ---- */
+/* ---- what shares state, or the segments ---- */
+
+static bool may_execute(Oid funcid, void *ctx)
+{
+	return funcid >= FirstNormalObjectId && func_volatile(funcid) != PROVOLATILE_IMMUTABLE;
+}
 
 static bool bound_walker(Node *node, void *ctx)
 {
@@ -27,6 +35,8 @@ static bool bound_walker(Node *node, void *ctx)
 
 	if (node == NULL)
 		return false;
+	if (check_functions_in_node(node, may_execute, NULL))
+		return true;
 	switch (nodeTag(node)) {
 	case T_SubPlan:
 	case T_AlternativeSubPlan:
@@ -64,18 +74,16 @@ static bool query_alone(PlannerInfo *root)
 	       query->rowMarks == NIL && root->rowMarks == NIL && !any_bound(root, query->jointree);
 }
 
-/* Also what a subquery does above its joins. */
-static bool subquery_alone(PlannerInfo *root)
+/* What a query does above its joins. */
+static bool rest_alone(PlannerInfo *root)
 {
 	const Query *query = root->parse;
 
-	return query_alone(root) && !query->hasModifyingCTE &&
-	       !any_bound(root, root->processed_tlist) && !any_bound(root, query->targetList) &&
-	       !any_bound(root, query->havingQual) && !any_bound(root, query->windowClause) &&
-	       !any_bound(root, query->limitOffset) && !any_bound(root, query->limitCount);
+	return !query->hasModifyingCTE && !any_bound(root, root->processed_tlist) &&
+	       !any_bound(root, query->targetList) && !any_bound(root, query->havingQual) &&
+	       !any_bound(root, query->windowClause) && !any_bound(root, query->limitOffset) &&
+	       !any_bound(root, query->limitCount);
 }
-
-static bool all_alone(PlannerInfo *root, const RelOptInfo *among);
 
 static bool rel_alone(PlannerInfo *root, Index rti)
 {
@@ -83,6 +91,8 @@ static bool rel_alone(PlannerInfo *root, Index rti)
 	const RangeTblEntry *rte = planner_rt_fetch(rti, root);
 	ListCell *lc;
 
+	if (any_bound(root, rte->securityQuals))
+		return false;
 	foreach (lc, root->append_rel_list)
 		if (lfirst_node(AppendRelInfo, lc)->parent_relid == rti &&
 		    !rel_alone(root, lfirst_node(AppendRelInfo, lc)->child_relid))
@@ -93,7 +103,7 @@ static bool rel_alone(PlannerInfo *root, Index rti)
 	case RTE_SUBQUERY:
 		if (rel == NULL || rel->subroot == NULL)
 			return rte->inh; /* of UNION ALL: its arms are looked at */
-		return subquery_alone(rel->subroot) && all_alone(rel->subroot, NULL);
+		return mpp_query_alone(rel->subroot);
 	case RTE_FUNCTION:
 		return !any_bound(root, rte->functions);
 	case RTE_VALUES:
@@ -117,6 +127,11 @@ static bool all_alone(PlannerInfo *root, const RelOptInfo *among)
 			return false;
 	}
 	return true;
+}
+
+bool mpp_query_alone(PlannerInfo *root)
+{
+	return query_alone(root) && rest_alone(root) && all_alone(root, NULL);
 }
 
 /* ---- what can be sent ---- */

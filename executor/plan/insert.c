@@ -44,7 +44,7 @@ static List *key_columns(Oid relid, const MppDistribution *distribution)
 
 /* ---- the rows' way ---- */
 
-static Path *move_rows(const Insertion *insertion, Path *subpath, List *senders, double rows)
+static CustomPath *move_rows(const Insertion *insertion, Path *subpath, List *senders, double rows)
 {
 	MppMotionKind kind = MPP_MOTION_REDISTRIBUTE;
 	CustomPath *motion;
@@ -56,6 +56,18 @@ static Path *move_rows(const Insertion *insertion, Path *subpath, List *senders,
 	motion = mpp_motion_path(subpath->parent, subpath, kind, senders, mpp_all_segments(), rows);
 	if (kind == MPP_MOTION_REDISTRIBUTE)
 		mpp_motion_path_key_columns(motion, insertion->columns, insertion->collations);
+	return motion;
+}
+
+/* Rows the coordinator has, by core's path. */
+static Path *move_own_rows(const Insertion *insertion)
+{
+	Path *subpath = insertion->core->subpath;
+	CustomPath *motion =
+	        move_rows(insertion, subpath, list_make1_int(MPP_COORDINATOR), subpath->rows);
+
+	if (!mpp_query_alone(insertion->root))
+		mpp_motion_path_made_first(motion);
 	return &motion->path;
 }
 
@@ -162,7 +174,7 @@ static void from_segments(const Insertion *insertion, const MppVariant *variant)
 		rows *= list_length(senders);
 	else
 		senders = list_make1_int(linitial_int(senders));
-	add_insertion(insertion, move_rows(insertion, path, senders, rows), &everywhere);
+	add_insertion(insertion, &move_rows(insertion, path, senders, rows)->path, &everywhere);
 }
 
 void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *final_rel)
@@ -184,14 +196,8 @@ void mpp_insert_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *fina
 	mpp_plan_state->returning = root->parse->returningList;
 	final_rel->pathlist = NIL;
 	foreach (lc, core_paths) {
-		Path *subpath;
-
 		insertion.core = lfirst_node(ModifyTablePath, lc);
-		subpath = insertion.core->subpath;
-		add_insertion(&insertion,
-		              move_rows(&insertion, subpath, list_make1_int(MPP_COORDINATOR),
-		                        subpath->rows),
-		              &everywhere);
+		add_insertion(&insertion, move_own_rows(&insertion), &everywhere);
 	}
 	if (root->parse->limitCount != NULL || root->parse->limitOffset != NULL ||
 	    root->parse->hasTargetSRFs)

@@ -32,6 +32,7 @@ typedef struct MotionPath {
 	List *upper_quals; /* bare clauses */
 	List *returning;   /* over a ModifyTable: what the receiver puts out */
 	bool combines;     /* over grouping sets: they combine partial results */
+	bool made_first;
 } MotionPath;
 
 static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -116,6 +117,11 @@ void mpp_motion_path_returning(CustomPath *path, List *tlist)
 void mpp_motion_path_combines(CustomPath *path)
 {
 	((MotionPath *)path)->combines = true;
+}
+
+void mpp_motion_path_made_first(CustomPath *path)
+{
+	((MotionPath *)path)->made_first = true;
 }
 
 bool mpp_path_is_motion(const Path *path)
@@ -333,8 +339,10 @@ static Plan *plan_motion(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, L
 	Plan *child = linitial(custom_plans);
 	CustomScan *scan = makeNode(CustomScan);
 	List *output = child_output(child);
-	MppMotion motion = {
-	        .kind = source->kind, .senders = source->senders, .receivers = source->receivers};
+	MppMotion motion = {.kind = source->kind,
+	                    .senders = source->senders,
+	                    .receivers = source->receivers,
+	                    .made_first = source->made_first};
 	List *keys = source->keys;
 	ListCell *lc;
 

@@ -118,6 +118,9 @@ extern bool mpp_param_is_value(PlannerInfo *root, const Param *param);
 /* The rows of a relation no segment can make, to be sent to segments; single is
  * MPP_COORDINATOR. NULL: they cannot be. */
 extern MppVariant *mpp_coordinator_variant(PlannerInfo *root, const RelOptInfo *rel);
+/* Whether all rows of a query can be made while others of the statement are, by a plan
+ * of their own. */
+extern bool mpp_query_alone(PlannerInfo *root);
 
 /* ---- Motion (motion_path.c) ---- */
 
@@ -134,6 +137,8 @@ extern void mpp_motion_path_upper_quals(PlannerInfo *root, CustomPath *path, Lis
 extern void mpp_motion_path_returning(CustomPath *path, List *tlist);
 /* The path is over a GroupingSetsPath whose input are partial results. */
 extern void mpp_motion_path_combines(CustomPath *path);
+/* Rows of the coordinator: see MppMotion. */
+extern void mpp_motion_path_made_first(CustomPath *path);
 /* Of a finished plan: hash keys given as columns become Vars. */
 extern void mpp_motion_resolve_columns(CustomScan *scan);
 extern bool mpp_path_is_motion(const Path *path);

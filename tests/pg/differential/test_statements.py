@@ -89,6 +89,9 @@ class Statements(Case):
     def test_what_could_be_done_in_several_places_agrees(self):
         self.compare_file("places")
 
+    def test_insertions_agree(self):
+        self.compare_file("insert")
+
     def test_every_pair_of_tables_joins_in_every_way(self):
         self.compare_all(matrix())
 
