@@ -77,12 +77,17 @@ static void begin_children(MppMotionState *state, Plan *child, EState *estate, i
  * whose state they may share, and so by nodes that run. */
 static bool makes_rows_first(const CustomScan *scan)
 {
-	const Plan *child = linitial(scan->custom_plans);
+	const Plan *below = linitial(scan->custom_plans);
 	MppMotion motion;
 
-	if (!IsA(child, ModifyTable) || !mpp_is_motion(child->lefttree))
+	if (!IsA(below, ModifyTable))
 		return false;
-	mpp_motion_decode(castNode(CustomScan, child->lefttree), &motion);
+	below = below->lefttree;
+	while (IsA(below, Result) && below->lefttree) /* of a condition that is a constant */
+		below = below->lefttree;
+	if (!mpp_is_motion(below))
+		return false;
+	mpp_motion_decode((const CustomScan *)below, &motion);
 	return motion.made_first;
 }
 

@@ -90,6 +90,8 @@ select e.id, x from emp e join many(2) x on x = e.dept + 20;
 select * from got;
 select * from got_all;
 select * from got_any;
+insert into got select 1, items_of(2) from emp where false;
+insert into got select 1, x.b from (select items_of(m.a) b from mine m limit 0) x where 1 = (select min(id) from emp where false);
 prepare ins (int) as insert into got select m.a, (select count(*) from sale s where s.item = m.b and s.qty > $1) from mine m returning a, b;
 execute ins (1);
 execute ins (2);
