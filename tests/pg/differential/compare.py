@@ -45,7 +45,7 @@ def _sort_key(value):
     if value is None:
         return (1, "")
     if isinstance(value, float):
-        return (0, f"{value:.6e}")
+        return (0, f"{value + 0.0:.6e}")  # -0.0 and 0.0 are equal
     if isinstance(value, Decimal):  # 0.0 and 0.00 are equal: which one comes is open
         return (0, str(value.normalize()))
     return (0, str(value))
@@ -79,6 +79,14 @@ def same(left, right, ordered=False):
         if not all(map(_same_value, one, other)):
             return f"row {number}: {one} and {other}"
     return None
+
+
+def describe_difference(sql, left, right, ordered=False):
+    """What differs, for people; None if nothing does."""
+    reason = same(left, right, ordered)
+    if reason is None:
+        return None
+    return f"{sql}\n  {reason}\n  cluster: {left.describe()}\n  plain: {right.describe()}"
 
 
 class Side:
@@ -135,11 +143,7 @@ class Pair:
 
     def difference(self, sql, ordered=False):
         """What differs, for people; None if nothing does."""
-        left, right = self.both(sql)
-        reason = same(left, right, ordered)
-        if reason is None:
-            return None
-        return f"{sql}\n  {reason}\n  cluster: {left.describe()}\n  plain: {right.describe()}"
+        return describe_difference(sql, *self.both(sql), ordered)
 
 
 def split(sql):

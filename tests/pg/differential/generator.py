@@ -1,317 +1,409 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random tables with random distributions, and random queries over them whose answer
-does not depend on the order of rows. The same seed gives the same."""
-import random
+"""Random queries whose answer does not depend on the order of rows. The same seed gives
+the same."""
+from expressions import Expressions, ORDERED_KINDS, columns_of
+from tables import COLUMNS, KINDS, RELATIONS, SINK, TEMPORARY, literal
 
-TYPES = ("int", "text", "numeric", "date", "bigint")
-COLUMNS = {"a": "int", "b": "int", "c": "bigint", "t": "text", "n": "numeric", "d": "date"}
-TABLE_COUNT = 6
-RELATION_COUNT = TABLE_COUNT + 1  # the last is a materialized view, of the coordinator
-RELATIONS_MAX = 5
+RELATIONS_MAX = 5  # of a query: joins of many multiply their rows
+TYPE_NAMES = {"time": "timestamp", "float": "float8", "json": "jsonb", "array": "int[]",
+              "ctext": "text"}
 
-
-class Tables:
-    """Six tables of the same columns; at least one of each distribution."""
-
-    def __init__(self, seed):
-        self.random = random.Random(f"tables {seed}")
-        self.names = [f"r{number}" for number in range(TABLE_COUNT)]
-
-    def script(self):
-        keys = ["a", "b, t", "replicated", "random"]
-        keys += [self.random.choice(["b", "c", "t", "n", "d", "a, b", "c, a"])
-                 for _ in range(TABLE_COUNT - len(keys))]
-        self.random.shuffle(keys)
-        for name, key in zip(self.names, keys):
-            columns = ", ".join(f"{column} {kind}" for column, kind in COLUMNS.items())
-            partitioned = self.random.random() < 0.25 and key != "replicated"
-            yield (f"create table {name} ({columns})"
-                   + (" partition by hash (b)" if partitioned else "")
-                   + f" with (distributed_by = '{key}')")
-            for number in range(2 if partitioned else 0):
-                yield (f"create table {name}_{number} partition of {name} for values with "
-                       f"(modulus 2, remainder {number})")
-            yield from self._rows(name)
-            if self.random.random() < 0.5:
-                yield f"create index on {name} ({self.random.choice(list(COLUMNS))})"
-        yield f"create materialized view r{TABLE_COUNT} as select * from r0 union all select * from r1"
-        yield "analyze"
-
-    def _rows(self, name):
-        count = self.random.choice([0, 4, 15, 25, 30, 40, 40, 40])
-        rows = [", ".join(self._value(kind) for kind in COLUMNS.values()) for _ in range(count)]
-        if rows:
-            yield f"insert into {name} values " + ", ".join(f"({row})" for row in rows)
-
-    def _value(self, kind):
-        number = self.random.randint(0, self.random.choice([3, 8, 20]))
-        if self.random.random() < 0.12:
-            return "null"
-        return {"int": str(number), "bigint": str(number), "text": f"'x{number % 6}'",
-                "numeric": f"{number}.{number % 4 * 25}",
-                "date": f"date '2020-01-{number % 28 + 1:02d}'"}[kind]
+# What makes the planner choose otherwise; plain PostgreSQL takes names it does not know.
+SETTINGS = {
+    "sluice.motion_setup_cost": ("0", "0", "20", "1000"),
+    "sluice.motion_tuple_cost": ("0", "0.015", "1"),
+    "sluice.enable_two_stage_agg": ("on", "on", "off"),
+    "sluice.enable_direct_dispatch": ("on", "on", "off"),
+    "sluice.enable_decorrelation": ("on", "on", "off"),
+    "enable_hashjoin": ("on", "on", "off"), "enable_mergejoin": ("on", "on", "off"),
+    "enable_nestloop": ("on", "on", "off"), "enable_hashagg": ("on", "on", "off"),
+    "enable_sort": ("on", "on", "off"), "enable_material": ("on", "on", "off"),
+    "enable_memoize": ("on", "on", "off"), "enable_seqscan": ("on", "on", "off"),
+    "enable_partitionwise_join": ("off", "off", "on"),
+    "enable_partitionwise_aggregate": ("off", "off", "on"),
+    "geqo_threshold": ("12", "12", "2"), "join_collapse_limit": ("8", "8", "1"),
+    "from_collapse_limit": ("8", "8", "1"), "work_mem": ("4MB", "64kB"),
+    "plan_cache_mode": ("auto", "force_generic_plan", "force_custom_plan"),
+    "cursor_tuple_fraction": ("0.1", "1"), "jit": ("off",),
+}
 
 
-class Queries:
-    """Queries over such tables."""
+class Queries(Expressions):
+    """Queries over the tables of tables.py."""
 
     def __init__(self, seed):
-        self.random = random.Random(f"queries {seed}")
-        self._names = 0
-        self._relations_left = 0  # joins of many multiply their rows
+        super().__init__(seed)
+        self._relations_left = 0
 
-    def chance(self, probability):
-        return self.random.random() < probability
-
-    def pick(self, *choices):
-        return self.random.choice(choices)
-
-    def name(self, prefix):
-        self._names += 1
-        return f"{prefix}{self._names}"
-
-    # ---- whole queries: each gives text and the list of (column, type) ----
+    def settings(self):
+        """Statements that make plans of another shape."""
+        return [f"set {name} = '{self.random.choice(values)}'"
+                for name, values in SETTINGS.items()]
 
     def next(self):
+        """The statements of a step; what they leave behind is what was there before."""
         self._names, self._relations_left = 0, RELATIONS_MAX
-        if self.chance(0.15):
-            return self.with_query()
-        text, columns = self.select(depth=2)
-        return self.ordered(text, columns)
+        shape = self.random.random()
+        if shape < 0.08:
+            return self.prepared()
+        if shape < 0.13:
+            return self.insertion()
+        if shape < 0.15:
+            return self.changed_here()
+        if shape < 0.17:
+            return self.cursor()
+        return [self.single()]
 
-    def ordered(self, text, columns):
-        """With every column in the order, a limit cuts off rows that are equal at most."""
-        if not self.chance(0.35):
+    def single(self):
+        """One statement that leaves nothing behind."""
+        self._names, self._relations_left = 0, RELATIONS_MAX
+        return self.query()[0]
+
+    def query(self, depth=2):
+        if self.chance(0.15):
+            return self.with_query(depth)
+        text, columns = self.select(depth)
+        return self.ordered(text, columns), columns
+
+    # ---- statements ----
+
+    def prepared(self):
+        self._parameters = []
+        text, _ = self.query()
+        kinds, self._parameters = self._parameters, None
+        name = self.name("p")
+        types = ", ".join(TYPE_NAMES.get(kind, kind) for kind in kinds)
+        steps = [f"prepare {name}" + (f" ({types})" if types else "") + f" as {text}"]
+        for _ in range(self.pick(1, 2, 7)):
+            values = ", ".join("null" if self.chance(0.05) else
+                               literal(kind, self.random.randint(0, 6)) for kind in kinds)
+            steps.append(f"execute {name}" + (f" ({values})" if values else ""))
+        return steps + [f"deallocate {name}"]
+
+    def insertion(self):
+        kinds = self.random.sample(list(COLUMNS), self.random.randint(1, 5))
+        text, _ = self.of_kinds([KINDS[column] for column in kinds], self.pick(0, 1, 2))
+        returning = f" returning {self.column(list(KINDS.items()))}" if self.chance(0.3) else ""
+        source = self.pick(text, text, f"select * from ({text}) o order by {self.all(len(kinds))} "
+                           f"limit {self.random.randint(0, 20)}")
+        where = self.predicate([(f"q.{column}", KINDS[column]) for column in kinds], 0)
+        return [f"insert into {SINK} ({', '.join(kinds)}) {source}{returning}",
+                f"select * from {SINK}", f"select count(*) from {SINK} q where {where}",
+                f"truncate {SINK}"]
+
+    def cursor(self):
+        text, columns = self.select(2)
+        return ["begin", f"declare c scroll cursor for select * from ({text}) o "
+                         f"order by {self.all(len(columns))}",
+                "fetch 3 c", "fetch backward 2 c", "fetch all c", "commit"]
+
+    def changed_here(self):
+        """A table of the coordinator, by what is on segments."""
+        source, scope = self.from_clause(1, None)
+        table = [(f"{TEMPORARY}.{name}", kind) for name, kind in KINDS.items()]
+        condition = " and ".join(filter(None, (self.equality(table, scope),
+                                               self.predicate(table + scope, 1))))
+        change = self.pick(f"update {TEMPORARY} set b = {TEMPORARY}.b + 1 from {source} "
+                           f"where {condition}",
+                           f"delete from {TEMPORARY} using {source} where {condition}")
+        return ["begin", change, f"select * from {TEMPORARY}", "rollback"]
+
+    # ---- whole queries: each gives text and the list of (column, kind) ----
+
+    def all(self, count):
+        """ORDER BY: with every column in the order, a limit cuts off rows that are equal at
+        most."""
+        return ", ".join(f"{number} {self.pick('', 'desc', 'nulls first')}"
+                         for number in range(1, count + 1))
+
+    def ordered(self, text, columns, probability=0.35):
+        if not self.chance(probability):
             return text
-        keys = ", ".join(f"{number} {self.pick('', 'desc', 'nulls first')}"
-                         for number in range(1, len(columns) + 1))
         limit = f" limit {self.random.randint(0, 12)}" if self.chance(0.6) else ""
         offset = f" offset {self.random.randint(0, 4)}" if limit and self.chance(0.3) else ""
-        return f"select * from ({text}) o order by {keys}{limit}{offset}"
+        if limit and self.chance(0.1):
+            limit = f" fetch first {self.random.randint(1, 5)} rows with ties"
+        return f"select * from ({text}) o order by {self.all(len(columns))}{offset}{limit}"
 
-    def with_query(self):
+    def with_query(self, depth):
         name = self.name("w")
-        inner, columns = self.select(depth=1)
-        kind = self.pick("", "", "materialized ", "not materialized ")
-        listed = ", ".join(f"{column}" for column, _ in columns)
-        outer, _ = self.select(depth=1, extra=(name, columns))
-        return f"with {name} ({listed}) as {kind}({inner}) {outer}"
+        if self.chance(0.15):
+            inner, columns = self.recursion()
+            kind, recursive = "", "recursive "
+        else:
+            inner, columns = self.select(depth - 1)
+            if self.chance(0.3):
+                inner = self.ordered(inner, columns, 1)
+            kind, recursive = self.pick("", "", "materialized ", "not materialized "), ""
+        listed = ", ".join(column for column, _ in columns)
+        outer, outer_columns = self.select(depth - 1, extra=(name, columns))
+        text = f"with {recursive}{name} ({listed}) as {kind}({inner}) {outer}"
+        return self.ordered(text, outer_columns, 0.2), outer_columns
+
+    def recursion(self):
+        table, column = self.random.choice(RELATIONS), self.pick("a", "b", "m")
+        return (f"select 1, 0 union {self.pick('', 'all ')}select r.{column}, k1 + 1 from {table} r "
+                f"join {{}} on {{}}.k0 = r.i where k1 < 2".replace("{}", f"w{self._names}"),
+                [("k0", "int"), ("k1", "int")])
 
     def select(self, depth, extra=None):
         shape = self.random.random()
-        if depth > 0 and shape < 0.12:
-            return self.set_operation(depth)
-        if shape < 0.5:
+        if depth > 0 and shape < 0.14:
+            return self.set_operation(depth, extra)
+        if shape < 0.48:
             return self.plain_select(depth, extra)
-        if shape < 0.9:
+        if shape < 0.82:
             return self.grouped_select(depth, extra)
+        if shape < 0.9:
+            return self.distinct_on(depth, extra)
         return self.window_select(depth, extra)
 
-    def set_operation(self, depth):
-        kinds = [self.random.choice(TYPES) for _ in range(self.random.randint(1, 3))]
-        parts = [self.of_types(kinds, depth - 1) for _ in range(2)]
-        operation = self.pick("union", "union all", "intersect", "except", "except all",
-                              "intersect all")
-        columns = [(f"k{number}", kind) for number, kind in enumerate(kinds)]
-        return f"({parts[0]}) {operation} ({parts[1]})", columns
+    def set_operation(self, depth, extra=None):
+        kinds = [self.kind() for _ in range(self.random.randint(1, 3))]
+        text, columns = self.of_kinds(kinds, depth - 1, extra)
+        for _ in range(self.pick(1, 1, 1, 2, 3)):
+            operation = self.pick("union", "union all", "union all", "intersect", "except",
+                                  "except all", "intersect all")
+            text = f"({text}) {operation} ({self.arm(kinds, depth - 1, extra)})"
+        return text, columns
 
-    def of_types(self, kinds, depth):
-        source, scope = self.from_clause(depth, None)
-        listed = ", ".join(f"{self.expression(scope, kind)} as k{number}"
+    def arm(self, kinds, depth, extra):
+        if self.chance(0.12):
+            rows = ", ".join(f"({', '.join(self.constant(kind) for kind in kinds)})"
+                             for _ in range(2))
+            return f"values {rows}"
+        text, columns = self.of_kinds(kinds, depth, extra)
+        return self.ordered(text, columns, 0.15)
+
+    def of_kinds(self, kinds, depth, extra=None):
+        source, scope = self.from_clause(depth, extra)
+        listed = ", ".join(f"{self.expression(scope, kind, depth)} as k{number}"
                            for number, kind in enumerate(kinds))
-        return f"select {listed} from {source}{self.where(scope, depth)}"
+        return (f"select {self.pick('', '', '', 'distinct ')}{listed} from {source}"
+                f"{self.where(scope, depth)}",
+                [(f"k{number}", kind) for number, kind in enumerate(kinds)])
 
     def plain_select(self, depth, extra):
         source, scope = self.from_clause(depth, extra)
         columns, listed = [], []
         for number in range(self.random.randint(1, 4)):
-            kind = self.random.choice(TYPES)
+            kind = self.kind()
             listed.append(f"{self.expression(scope, kind, depth)} as k{number}")
             columns.append((f"k{number}", kind))
         if self.chance(0.08):
-            listed.append(f"generate_series(0, {self.column(scope, 'int')} % 3) as g")
-            columns.append(("g", "int"))
+            listed.append(self.pick(f"generate_series(0, {self.column(scope, 'int')} % 3) as h",
+                                    f"unnest({self.column(scope, 'array')}) as h"))
+            columns.append(("h", "int"))
         distinct = "distinct " if self.chance(0.2) else ""
         return (f"select {distinct}{', '.join(listed)} from {source}{self.where(scope, depth)}",
                 columns)
 
+    def distinct_on(self, depth, extra):
+        """The first row of each group, in an order of all that is shown."""
+        kinds = [self.kind() for _ in range(self.random.randint(1, 4))]
+        source, scope = self.from_clause(depth, extra)
+        texts = [self.expression(scope, kind) for kind in kinds]
+        first = self.random.randint(1, len(kinds))
+        order = ", ".join(f"k{number} {self.pick('', 'desc', 'nulls first')}"
+                          for number in range(len(kinds)))
+        on = ", ".join(f"k{number}" for number in range(first))
+        listed = ", ".join(f"{text} as k{number}" for number, text in enumerate(texts))
+        return (f"select distinct on ({on}) * from (select {listed} from {source}"
+                f"{self.where(scope, depth)}) y order by {order}",
+                [(f"k{number}", kind) for number, kind in enumerate(kinds)])
+
+    def group_keys(self, scope, depth):
+        """[(text, kind)]: columns mostly."""
+        keys = []
+        for _ in range(self.random.randint(0, 3)):
+            if self.chance(0.2):
+                kind = self.kind()
+                text = self.expression(scope, kind)
+                if text.startswith("$") or not any(column in text for column, _ in scope):
+                    continue  # a number would be a position
+                keys.append((text, kind))
+            else:
+                keys.append(self.random.choice(scope))
+        return list(dict(keys).items())
+
     def grouped_select(self, depth, extra):
         source, scope = self.from_clause(depth, extra)
-        keys = []
-        for number in range(self.random.randint(0, 3)):
-            text, kind = self.random.choice(scope)
-            keys.append((f"k{number}", kind, text))
-        listed = [f"{text} as {name}" for name, _, text in keys]
-        columns = [(name, kind) for name, kind, _ in keys]
+        keys = self.group_keys(scope, depth)
+        listed = [f"{text} as k{number}" for number, (text, _) in enumerate(keys)]
+        columns = [(f"k{number}", kind) for number, (_, kind) in enumerate(keys)]
         for number in range(self.random.randint(1, 3)):
             text, kind = self.aggregate(scope)
             listed.append(f"{text} as s{number}")
             columns.append((f"s{number}", kind))
-        group = ", ".join(str(number) for number in range(1, len(keys) + 1))
-        if len(keys) > 1 and self.chance(0.15):
-            texts = ", ".join(text for _, _, text in keys)
-            group = f"{self.pick('rollup', 'cube')} ({texts})"
-        text = f"select {', '.join(listed)} from {source}{self.where(scope, depth)}"
+        if keys and self.chance(0.12):
+            listed.append(f"sum(count(*)) over (partition by {keys[0][0]}) as z")
+            columns.append(("z", "numeric"))
+        text = f" from {source}{self.where(scope, depth)}"
         if keys:
-            text += f" group by {group}"
+            text += f" group by {self.grouping(keys, listed, columns)}"
         if self.chance(0.25):
-            text += f" having {self.aggregate(scope, 'bigint')[0]} > {self.random.randint(0, 4)}"
-        return text, columns
+            text += f" having {self.having(scope, keys, depth)}"
+        return f"select {', '.join(listed)}{text}", columns
+
+    def grouping(self, keys, listed, columns):
+        texts = [text for text, _ in keys]
+        if not self.chance(0.2):
+            return ", ".join(texts)
+        if self.chance(0.5):
+            listed.append(f"grouping({', '.join(texts)}) as g")
+            columns.append(("g", "int"))
+        form = self.pick("rollup", "cube", "sets", "mixed")
+        if form == "sets":
+            sets = [self.random.sample(texts, self.random.randint(0, len(texts)))
+                    for _ in range(self.random.randint(0, 2))] + [texts]
+            return f"grouping sets ({', '.join('(' + ', '.join(one) + ')' for one in sets)})"
+        if form == "mixed" and len(texts) > 1:
+            return f"{texts[0]}, rollup ({', '.join(texts[1:])})"
+        return f"{'cube' if form == 'cube' else 'rollup'} ({', '.join(texts)})"
+
+    def having(self, scope, keys, depth):
+        aggregate = self.aggregate(scope, "bigint")[0]
+        if depth > 0 and self.chance(0.3):
+            source, inner = self.inner(1)
+            condition = self.equality(keys, inner) if self.chance(0.6) else None
+            where = f" where {condition}" if condition else ""
+            return self.pick(f"{aggregate} > (select count(*) from {source}{where}) - 3",
+                             f"exists (select 1 from {source}{where})",
+                             f"{aggregate} in (select {self.column(inner, 'int')} from {source})")
+        return f"{aggregate} {self.pick('>', '<>', '<=')} {self.random.randint(0, 4)}"
+
+    # ---- windows: what is shown is of the order, so that ties do not matter ----
 
     def window_select(self, depth, extra):
         source, scope = self.from_clause(depth, extra)
-        partition = f"partition by {self.column(scope)}" if self.chance(0.7) else ""
-        function = self.pick(f"sum({self.column(scope, 'int')})", "count(*)",
-                             f"max({self.column(scope, 'text')})")
-        # Peers get the same value: ties do not matter.
-        order = f" order by {self.column(scope)}" if self.chance(0.6) else ""
-        if order and self.chance(0.3):
-            function = self.pick("rank()", "dense_rank()")
-        first = self.column(scope, "int")
-        kind = "text" if function.startswith("max") else "bigint"
-        return (f"select {first} as k0, {function} over ({partition}{order}) as k1 "
-                f"from {source}{self.where(scope, depth)}", [("k0", "int"), ("k1", kind)])
+        partition = [self.random.choice(scope) for _ in range(self.pick(0, 1, 1, 2))]
+        order = [self.random.choice(scope) for _ in range(self.random.randint(0, 2))]
+        shown = (partition + order) or [self.random.choice(scope)]
+        listed = [f"{text} as k{number}" for number, (text, _) in enumerate(shown)]
+        columns = [(f"k{number}", kind) for number, (_, kind) in enumerate(shown)]
+        definition = " ".join(part for part in (
+            f"partition by {', '.join(text for text, _ in partition)}" if partition else "",
+            "order by " + ", ".join(f"{text} {self.pick('', 'desc', 'nulls first')}"
+                                    for text, _ in order) if order else "") if part)
+        for number in range(self.random.randint(1, 2)):
+            text, kind = self.window_function(scope, order)
+            frame = self.frame(order) if self.chance(0.4) else ""
+            listed.append(f"{text} over ({definition}{frame}) as s{number}")
+            columns.append((f"s{number}", kind))
+        text = f"select {', '.join(listed)} from {source}{self.where(scope, depth)}"
+        if self.chance(0.2):
+            text = f"select * from ({text}) y where s0 {self.pick('<', '=', '>')} {self.zero(columns)}"
+        return text, columns
 
-    # ---- what they are made of; a scope is a list of (qualified column, type) ----
+    def zero(self, columns):
+        return literal(dict(columns)["s0"], self.random.randint(0, 4))
+
+    def window_function(self, scope, order):
+        """The same for all peers, or told by numbers that ties may swap unseen."""
+        choices = [(f"sum({self.column(scope, 'int')})", "bigint"), ("count(*)", "bigint"),
+                   (f"max({self.column(scope, 'text')})", "text"),
+                   (f"min({self.column(scope, 'date')})", "date"),
+                   (f"count(*) filter (where {self.predicate(scope, 0)})", "bigint")]
+        if order:
+            choices += [("rank()", "bigint"), ("dense_rank()", "bigint"), ("cume_dist()", "float"),
+                        ("percent_rank()", "float"), ("row_number()", "bigint"),
+                        ("ntile(3)", "int")]
+            text, kind = order[0]
+            if len(order) == 1:
+                choices += [(f"{function}({text})", kind)
+                            for function in ("first_value", "last_value", "lag", "lead")]
+        return self.random.choice(choices)
+
+    def frame(self, order):
+        if not order:
+            return ""
+        start = self.pick("unbounded preceding", "1 preceding", "current row")
+        end = self.pick("unbounded following", "1 following", "current row")
+        units = "groups"
+        if len(order) == 1 and order[0][1] in ("int", "bigint", "numeric"):
+            units = self.pick("groups", "range")
+        return f" {units} between {start} and {end}{self.pick('', '', ' exclude group')}"
+
+    # ---- FROM ----
 
     def relation(self, depth, extra):
         alias = self.name("q")
         self._relations_left -= 1
         if extra and self.chance(0.6):
             return f"{extra[0]} {alias}", [(f"{alias}.{name}", kind) for name, kind in extra[1]]
-        if depth > 0 and self.chance(0.25):
-            text, columns = self.select(depth - 1)
-            return f"({text}) {alias}", [(f"{alias}.{name}", kind) for name, kind in columns]
-        if self.chance(0.04):
-            return f"generate_series(0, {self.random.randint(0, 6)}) {alias}(g)", [(f"{alias}.g", "int")]
-        table = f"r{self.random.randrange(RELATION_COUNT)}"
-        return f"{table} {alias}", [(f"{alias}.{name}", kind) for name, kind in COLUMNS.items()]
+        if depth > 0 and self.chance(0.28):
+            text, columns = self.query(depth - 1)
+            return (f"({text}) {alias}",
+                    [(f"{alias}.{name}", kind) for name, kind in columns])
+        if self.chance(0.03):
+            return (f"generate_series(0, {self.random.randint(0, 6)}) {alias}(g)",
+                    [(f"{alias}.g", "int")])
+        if self.chance(0.02):
+            kinds = [self.kind(), "int"]
+            rows = ", ".join(f"({', '.join(self.constant(kind) for kind in kinds)})"
+                             for _ in range(3))
+            return (f"(values {rows}) {alias}(g0, g1)",
+                    [(f"{alias}.g{number}", kind) for number, kind in enumerate(kinds)])
+        return f"{self.random.choice(RELATIONS)} {alias}", columns_of(alias)
 
     def from_clause(self, depth, extra):
         text, scope = self.relation(depth, extra)
-        for _ in range(min(self.pick(0, 0, 1, 1, 1, 2, 3), self._relations_left)):
-            other, other_scope = self.relation(depth - 1, extra)
-            kind = self.pick("join", "join", "join", "left join", "left join", "right join",
-                             "full join")
-            # A full join needs a condition that merges or hashes.
-            condition = self.equality(scope, other_scope)
-            if condition is None:
-                text = f"{text} cross join {other}"
+        count = min(self.pick(0, 0, 1, 1, 1, 2, 3), self._relations_left)
+        for number in range(count):
+            if number + 1 < count and self.chance(0.15):
+                other, other_scope = self.nested_join(depth - 1, extra)
             else:
-                if kind != "full join" and self.chance(0.25):
-                    condition += f" and {self.predicate(scope + other_scope, 0)}"
-                text = f"{text} {kind} {other} on {condition}"
+                other, other_scope = self.relation(depth - 1, extra)
+            text = self.joined(text, scope, other, other_scope, depth)
             scope = scope + other_scope
-        if self.chance(0.06):
-            alias = self.name("v")
-            values = ", ".join(f"({self.column(scope, 'int')})" for _ in range(2))
-            kind = self.pick("cross join lateral (values {}) {}(g)",
-                             "left join lateral (values {}) {}(g) on g > 2")
-            text += " " + kind.format(values, alias)
-            scope = scope + [(f"{alias}.g", "int")]
+        if self.chance(0.14):
+            return self.with_lateral(text, scope, depth)
         return text, scope
 
-    def equality(self, left, right):
-        pairs = [(one, other) for one, kind in left for other, other_kind in right
-                 if kind == other_kind or {kind, other_kind} == {"int", "bigint"}]
-        if not pairs:
-            return None
-        chosen = self.random.sample(pairs, min(len(pairs), self.pick(1, 1, 1, 2)))
-        return " and ".join(f"{one} = {other}" for one, other in chosen)
+    def nested_join(self, depth, extra):
+        left, scope = self.relation(depth, extra)
+        right, right_scope = self.relation(depth, extra)
+        return f"({self.joined(left, scope, right, right_scope, depth)})", scope + right_scope
 
-    def where(self, scope, depth):
-        if self.chance(0.55):
-            return ""
-        predicates = [self.predicate(scope, depth) for _ in range(self.pick(1, 1, 1, 2))]
-        return " where " + self.pick(" and ", " and ", " or ").join(predicates)
+    def joined(self, text, scope, other, other_scope, depth):
+        kind = self.pick("join", "join", "join", "left join", "left join", "right join",
+                         "full join")
+        condition = self.equality(scope, other_scope)
+        if condition is None:
+            return f"{text} cross join {other}"
+        # A full join needs a condition that merges or hashes.
+        if kind != "full join" and self.chance(0.3):
+            depth = 1 if depth > 0 and self.chance(0.3) else 0
+            condition += f" and {self.predicate(scope + other_scope, depth)}"
+        return f"{text} {kind} {other} on {condition}"
 
-    def predicate(self, scope, depth):
-        column, kind = self.random.choice(scope)
-        choice = self.random.random()
-        if depth > 0 and choice < 0.25:
-            return self.subquery_predicate(scope, depth)
-        if choice < 0.35:
-            return f"{column} is {self.pick('', 'not ')}null"
-        if choice < 0.45:
-            listed = ", ".join(self.constant(kind) for _ in range(3))
-            return f"{column} {self.pick('', 'not ')}in ({listed})"
-        if choice < 0.55:
-            return f"not ({column} {self.pick('<', '=', '>=')} {self.constant(kind)})"
-        if choice < 0.7:
-            return (f"{column} {self.pick('=', '<', '<>', '>=')} {self.column(scope, kind)}")
-        return f"{column} {self.pick('=', '<', '>', '<=', '<>', '<>')} {self.constant(kind)}"
-
-    def subquery_predicate(self, scope, depth):
-        column, kind = self.random.choice(scope)
-        alias = self.name("x")
-        table = f"r{self.random.randrange(RELATION_COUNT)}"
-        inner = [(f"{alias}.{name}", inner_kind) for name, inner_kind in COLUMNS.items()]
-        where = f" where {self.predicate(inner, 0)}" if self.chance(0.5) else ""
+    def with_lateral(self, text, scope, depth):
+        alias = self.name("v")
         form = self.random.random()
-        if form < 0.4:
-            return (f"{column} {self.pick('', '', 'not ')}in (select {self.column(inner, kind)} "
-                    f"from {table} {alias}{where})")
-        correlation = self.equality(scope, inner)
-        if form < 0.75 and correlation:
-            more = f" and {self.predicate(inner, 0)}" if self.chance(0.4) else ""
-            return (f"{self.pick('', 'not ')}exists (select 1 from {table} {alias} where "
-                    f"{correlation}{more})")
-        if correlation and self.chance(0.6):
-            where = f" where {correlation}"
-        function = self.pick("max", "min") if kind != "numeric" else self.pick("max", "sum", "avg")
-        return (f"{column} {self.pick('=', '<', '>')} (select {function}({self.column(inner, kind)}) "
-                f"from {table} {alias}{where})")
+        if form < 0.25:
+            values = ", ".join(f"({self.column(scope, 'int')})" for _ in range(2))
+            inner, columns = f"values {values}", [("g", "int")]
+        elif form < 0.35:
+            inner, columns = f"select unnest({self.column(scope, 'array')})", [("g", "int")]
+        else:
+            inner, columns = self.lateral_select(scope, depth)
+        names = ", ".join(name for name, _ in columns)
+        join = self.pick("cross join lateral ({}) {} ({})",
+                         "left join lateral ({}) {} ({}) on " + self.pick("true", f"{alias}.g > 2"))
+        return (f"{text} {join.format(inner, alias, names)}",
+                scope + [(f"{alias}.{name}", kind) for name, kind in columns])
 
-    def aggregate(self, scope, wanted=None):
-        choices = [("count(*)", "bigint"), (f"count({self.column(scope)})", "bigint"),
-                   (f"count(distinct {self.column(scope)})", "bigint"),
-                   (f"sum({self.column(scope, 'int')})", "bigint")]
-        if wanted is None:
-            kind = self.random.choice(TYPES)
-            choices += [(f"{self.pick('min', 'max')}({self.column(scope, kind)})", kind),
-                        (f"sum({self.column(scope, 'numeric')})", "numeric"),
-                        (f"avg({self.column(scope, 'numeric')})", "numeric"),
-                        (f"count(*) filter (where {self.predicate(scope, 0)})", "bigint"),
-                        (f"sum(distinct {self.column(scope, 'int')})", "bigint")]
-        return self.random.choice(choices)
-
-    def column(self, scope, kind=None):
-        """A column of that type, or something that can stand for one."""
-        of_kind = [name for name, other in scope if kind is None or other == kind]
-        if of_kind:
-            return self.random.choice(of_kind)
-        if kind == "bigint":
-            ints = [name for name, other in scope if other == "int"]
-            if ints:
-                return f"{self.random.choice(ints)}::bigint"
-        return self.constant(kind)
-
-    def expression(self, scope, kind, depth=0):
-        column = self.column(scope, kind)
-        choice = self.random.random()
-        if choice < 0.6:
-            return column
-        if depth > 0 and choice < 0.68:
-            return self.scalar_subquery(scope, kind)
-        if choice < 0.8:
-            return f"coalesce({column}, {self.constant(kind)})"
-        if choice < 0.9:
-            return (f"case when {self.predicate(scope, 0)} then {column} "
-                    f"else {self.column(scope, kind)} end")
-        if kind in ("int", "bigint", "numeric"):
-            return f"{column} {self.pick('+', '-', '*')} {self.random.randint(0, 5)}"
-        return f"{column} || 'y'" if kind == "text" else f"{column} + {self.random.randint(0, 9)}"
-
-    def scalar_subquery(self, scope, kind):
-        alias = self.name("y")
-        inner = [(f"{alias}.{name}", inner_kind) for name, inner_kind in COLUMNS.items()]
-        correlation = self.equality(scope, inner) if self.chance(0.6) else None
-        where = f" where {correlation}" if correlation else ""
-        return (f"(select max({self.column(inner, kind)}) from "
-                f"r{self.random.randrange(TABLE_COUNT)} {alias}{where})")
-
-    def constant(self, kind):
-        number = self.random.randint(0, 6)
-        return {"int": str(number), "bigint": f"{number}::bigint", "text": f"'x{number % 6}'",
-                "numeric": f"{number}.{number % 4 * 25}::numeric", None: str(number),
-                "date": f"date '2020-01-{number + 1:02d}'"}[kind]
+    def lateral_select(self, scope, depth):
+        source, inner = self.inner(depth)
+        where = self.correlation(scope, inner)
+        number = self.column(inner, "int")
+        if self.chance(0.5):
+            text, kind = self.aggregate(inner)
+            group = f" group by {self.column(inner, 'date')}" if self.chance(0.2) else ""
+            return (f"select count({number}), {text} from {source}{where}{group}",
+                    [("g", "bigint"), ("h", kind)])
+        kind = self.random.choice(ORDERED_KINDS)
+        return (f"select {number}, {self.column(inner, kind)} from {source}{where} "
+                f"order by {self.all(2)}" + self.pick("", f" limit {self.random.randint(1, 3)}",
+                                                      f" limit {self.random.randint(1, 3)}"),
+                [("g", "int"), ("h", kind)])

@@ -6,14 +6,15 @@ SLUICE_SEED chooses others, SLUICE_QUERIES how many; what differs is printed wit
 import os
 import random
 import sys
-from collections import Counter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "differential")]
 
 from cluster import ClusterCase, main, psycopg2  # noqa: E402
 
-from generator import Queries, Tables  # noqa: E402
+from compare import Result, same  # noqa: E402
+from generator import Queries  # noqa: E402
+from tables import TEMPORARY, Tables  # noqa: E402
 
 SEED = int(os.environ.get("SLUICE_SEED") or random.SystemRandom().randrange(10**6))
 QUERIES = int(os.environ.get("SLUICE_QUERIES", "60"))
@@ -37,16 +38,18 @@ class PlanChoices(ClusterCase):
         self.addCleanup(self.connection.close)
 
     def run_sql(self, sql):
-        """Rows as a bag, or the SQLSTATE."""
+        """A Result, which may be an error."""
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(sql)
-                return Counter(cursor.fetchall()) if cursor.description else None
+                if cursor.description is None:
+                    return Result(count=cursor.rowcount)
+                return Result([column.name for column in cursor.description], cursor.fetchall())
         except psycopg2.Error as error:
             if self.connection.closed:
                 raise AssertionError(f"seed {SEED}: the server died of\n{sql}\n"
                                      f"{self.cluster.log(-1)[-3000:]}") from error
-            return error.pgcode
+            return Result(error=error.pgcode, message=str(error))
 
     def settings(self, chooser):
         """Costs under which moving rows is free, dear, or as always; and a few ways less."""
@@ -70,10 +73,11 @@ class PlanChoices(ClusterCase):
             for setting in settings:
                 self.run_sql("set " + setting)
             found = self.run_sql(query)
-            report = None
-            if found != expected:
-                report = (f"{query}\nunder {'; '.join(settings)}\nexpected {expected}\n"
-                          f"found {found}\n{self.explanation(query)}")
+            report = same(found, expected)
+            if report:
+                report = (f"{query}\nunder {'; '.join(settings)}\n{report}\nexpected "
+                          f"{expected.describe()}\nfound {found.describe()}\n"
+                          f"{self.explanation(query)}")
             self.run_sql("reset all")
             self.run_sql("set search_path = random")
             if report:
@@ -82,6 +86,7 @@ class PlanChoices(ClusterCase):
 
     def make_tables(self, seed):
         self.run_sql("drop schema if exists random cascade")
+        self.run_sql(f"drop table if exists {TEMPORARY}")
         self.run_sql("create schema random")
         self.run_sql("set search_path = random")
         for statement in Tables(seed).script():
@@ -97,7 +102,7 @@ class PlanChoices(ClusterCase):
             self.make_tables(seed)
             queries = Queries(seed)
             for number in range(first, min(first + QUERIES_PER_TABLES, QUERIES)):
-                report = self.try_query(queries.next(), chooser)
+                report = self.try_query(queries.single(), chooser)
                 if report:
                     differences.append(f"seed {SEED}, query {number}:\n{report}")
                 if len(differences) >= FAILURES_MAX:
