@@ -51,6 +51,12 @@ static int missing_connect(struct slu_driver *driver, const char *address, const
 	return -ENOTSUP;
 }
 
+static int missing_session_protect(struct slu_driver *driver, struct slu_session *session,
+                                   const struct slu_driver_keys *keys)
+{
+	return -ENOTSUP;
+}
+
 static int missing_session_accept(struct slu_driver *driver, struct slu_session *session,
                                   void *user)
 {
@@ -124,6 +130,7 @@ static void ops_fill(struct slu_driver_ops *ops)
 	FILL(close);
 	FILL(address);
 	FILL(connect);
+	FILL(session_protect);
 	FILL(session_accept);
 	FILL(session_close);
 	FILL(send);

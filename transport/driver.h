@@ -30,6 +30,7 @@
 #define SLU_DRIVER_HELLO_BYTES 48u
 #define SLU_DRIVER_ADDRESS_MAX 256u
 #define SLU_DRIVER_ERROR_MAX   192u
+#define SLU_DRIVER_KEY_BYTES   32u
 
 struct slu_driver;  /* an instance; the driver's own type */
 struct slu_session; /* likewise */
@@ -56,6 +57,12 @@ struct slu_driver_host {
 struct slu_driver_option {
 	const char *name;
 	const char *value;
+};
+
+/* Keys of one session, and of no other: by what one end sends the other receives. */
+struct slu_driver_keys {
+	uint8_t send[SLU_DRIVER_KEY_BYTES];
+	uint8_t receive[SLU_DRIVER_KEY_BYTES];
 };
 
 struct slu_driver_config {
@@ -111,6 +118,7 @@ enum slu_driver_caps {
 	SLU_DRIVER_ZERO_COPY_RX = 1u << 1,
 	SLU_DRIVER_LINK_INTEGRITY = 1u << 2, /* the link checks integrity end to end */
 	SLU_DRIVER_VIRTUAL_TIME = 1u << 3,
+	SLU_DRIVER_ENCRYPTION = 1u << 4, /* has session_protect */
 };
 
 struct slu_driver_ops {
@@ -138,6 +146,14 @@ struct slu_driver_ops {
 	 * -EINVAL: not an address; -EMFILE, -ENOMEM, -ENETUNREACH. */
 	int (*connect)(struct slu_driver *driver, const char *address, const void *hello,
 	               void *user, struct slu_session **ret_session);
+	/* Encrypt a session, and take nothing on it that the holder of the same keys has
+	 * not sent: called right after connect, or before session_accept, by both ends.
+	 * Only the hello of the connecting side goes as it is, for the keys depend on
+	 * it. keys are copied. What was altered, repeated, left out or put in on the
+	 * way ends the session with DOWN (-EPROTO) and is not delivered. 0; -ENOTSUP
+	 * without SLU_DRIVER_ENCRYPTION; -ENOMEM: the caller closes the session. */
+	int (*session_protect)(struct slu_driver *driver, struct slu_session *session,
+	                       const struct slu_driver_keys *keys);
 	/* Take an ACCEPT; user comes back in events. UP follows, or DOWN when the
 	 * peer left meanwhile. 0. */
 	int (*session_accept)(struct slu_driver *driver, struct slu_session *session, void *user);

@@ -381,6 +381,14 @@ static int fault_connect(struct slu_driver *driver, const char *address, const v
 	return 0;
 }
 
+static int fault_session_protect(struct slu_driver *driver, struct slu_session *session,
+                                 const struct slu_driver_keys *keys)
+{
+	if (!session->inner)
+		return 0; /* DOWN is queued */
+	return driver->ops->session_protect(driver->inner, session->inner, keys);
+}
+
 static int fault_session_accept(struct slu_driver *driver, struct slu_session *session, void *user)
 {
 	session->inbox.user = user;
@@ -492,6 +500,7 @@ const struct slu_driver_ops slu_fault_ops = {
         .close = fault_close,
         .address = fault_address,
         .connect = fault_connect,
+        .session_protect = fault_session_protect,
         .session_accept = fault_session_accept,
         .session_close = fault_session_close,
         .send = fault_send,

@@ -11,7 +11,7 @@
 /* Any constant that text and zeros do not produce. */
 #define CHECK_SEED 0xc53au
 
-#define HEADER_BYTES ((uint32_t)sizeof(struct tcp_wire_header))
+#define HEADER_BYTES TCP_WIRE_HEADER_BYTES
 
 static uint16_t wire_check(uint32_t size_bytes, uint8_t kind, uint8_t version)
 {
@@ -19,7 +19,7 @@ static uint16_t wire_check(uint32_t size_bytes, uint8_t kind, uint8_t version)
 	                  ((uint32_t)kind | (uint32_t)version << 8));
 }
 
-void tcp_header_encode(uint8_t *out, enum tcp_wire_kind kind, uint32_t size_bytes)
+void tcp_header_encode(uint8_t *out, unsigned kind, uint32_t size_bytes)
 {
 	struct tcp_wire_header header = {
 	        .size_bytes = htole32(size_bytes),
@@ -31,13 +31,13 @@ void tcp_header_encode(uint8_t *out, enum tcp_wire_kind kind, uint32_t size_byte
 	memcpy(out, &header, sizeof header);
 }
 
-void tcp_hello_encode(uint8_t *out, const void *hello)
+void tcp_hello_encode(uint8_t *out, unsigned kind_flag, const void *hello)
 {
 	struct tcp_wire_hello payload;
 
 	memcpy(payload.magic, TCP_WIRE_MAGIC, TCP_WIRE_MAGIC_BYTES);
 	memcpy(payload.hello, hello, SLU_DRIVER_HELLO_BYTES);
-	tcp_header_encode(out, TCP_WIRE_HELLO, sizeof payload);
+	tcp_header_encode(out, TCP_WIRE_HELLO | kind_flag, sizeof payload);
 	memcpy(out + HEADER_BYTES, &payload, sizeof payload);
 }
 
@@ -62,7 +62,8 @@ int tcp_stream_room(struct tcp_stream *stream, struct iovec ret_iov[2])
 {
 	int count = 0;
 
-	if (stream->frame) {
+	/* A whole payload waits for its tag, which comes to the staging. */
+	if (stream->frame && stream->frame_got < stream->frame_bytes) {
 		ret_iov[count].iov_base = stream->frame + stream->frame_got;
 		ret_iov[count++].iov_len = stream->frame_bytes - stream->frame_got;
 	}
@@ -100,6 +101,7 @@ static int stream_refuse(struct tcp_stream *stream, const char *format, ...)
 
 static int header_check(struct tcp_stream *stream, const struct tcp_wire_header *header)
 {
+	unsigned kind = header->kind & ~TCP_WIRE_SEALED;
 	uint32_t size_bytes = header->size_bytes;
 	uint32_t size_bytes_max;
 
@@ -108,7 +110,11 @@ static int header_check(struct tcp_stream *stream, const struct tcp_wire_header 
 	if (header->version != TCP_WIRE_VERSION)
 		return stream_refuse(stream, "version %u of the framing, this is %u",
 		                     header->version, TCP_WIRE_VERSION);
-	switch (header->kind) {
+	if (stream->cipher && !(header->kind & TCP_WIRE_SEALED))
+		return stream_refuse(stream, "a message that is not encrypted");
+	if (!stream->cipher && header->kind & TCP_WIRE_SEALED)
+		return stream_refuse(stream, "an encrypted message, and there is no key for it");
+	switch (kind) {
 	case TCP_WIRE_HELLO:
 		size_bytes_max = sizeof(struct tcp_wire_hello);
 		break;
@@ -119,16 +125,47 @@ static int header_check(struct tcp_stream *stream, const struct tcp_wire_header 
 		size_bytes_max = SLU_DRIVER_SMALL_MAX;
 		break;
 	default:
-		return stream_refuse(stream, "unknown kind of message %u", header->kind);
+		return stream_refuse(stream, "unknown kind of message %u", kind);
 	}
 	if (size_bytes == 0)
 		return stream_refuse(stream, "message of zero length");
 	if (size_bytes > size_bytes_max)
 		return stream_refuse(stream, "message of %u bytes exceeds %u", size_bytes,
 		                     size_bytes_max);
-	if ((header->kind == TCP_WIRE_HELLO) == stream->greeted)
+	if ((kind == TCP_WIRE_HELLO) == stream->greeted)
 		return stream_refuse(stream, stream->greeted ? "second hello" : "no hello first");
 	return 0;
+}
+
+static uint32_t stream_tag_bytes(const struct tcp_stream *stream)
+{
+	return stream->cipher ? TCP_WIRE_TAG_BYTES : 0;
+}
+
+/* Decrypt a whole record in place. 0 too when there is nothing to decrypt. */
+static int stream_open(struct tcp_stream *stream, const uint8_t *header, uint8_t *payload,
+                       uint32_t size_bytes, const uint8_t *tag)
+{
+	if (!stream->cipher ||
+	    tcp_cipher_open(stream->cipher, header, payload, size_bytes, tag) == 0)
+		return 0;
+	return stream_refuse(stream, "a record is not what the peer has encrypted, or not the "
+	                             "next one");
+}
+
+/* The payload of a frame message is whole in frame. */
+static int stream_frame(struct tcp_stream *stream, struct tcp_stream_message *ret_message)
+{
+	if (stream->end - stream->begin < stream_tag_bytes(stream))
+		return TCP_STREAM_MORE;
+	if (stream_open(stream, stream->frame_header, stream->frame, stream->frame_bytes,
+	                stream->staging + stream->begin) < 0)
+		return -EPROTO;
+	stream->begin += stream_tag_bytes(stream);
+	*ret_message = (struct tcp_stream_message){stream->frame, stream->frame_bytes};
+	stream->frame = NULL;
+	stream->frame_bytes = 0;
+	return TCP_STREAM_FRAME;
 }
 
 /* A hello or small message that is whole in staging at begin. */
@@ -136,9 +173,13 @@ static int stream_take(struct tcp_stream *stream, const struct tcp_wire_header *
                        struct tcp_stream_message *ret_message)
 {
 	uint8_t *payload = stream->staging + stream->begin + HEADER_BYTES;
+	uint32_t record_bytes = HEADER_BYTES + header->size_bytes + stream_tag_bytes(stream);
 
-	if (header->kind == TCP_WIRE_SMALL) {
-		stream->begin += HEADER_BYTES + header->size_bytes;
+	if (stream_open(stream, payload - HEADER_BYTES, payload, header->size_bytes,
+	                payload + header->size_bytes) < 0)
+		return -EPROTO;
+	if ((header->kind & ~TCP_WIRE_SEALED) == TCP_WIRE_SMALL) {
+		stream->begin += record_bytes;
 		*ret_message = (struct tcp_stream_message){payload, header->size_bytes};
 		return TCP_STREAM_SMALL;
 	}
@@ -146,7 +187,7 @@ static int stream_take(struct tcp_stream *stream, const struct tcp_wire_header *
 		return stream_refuse(stream, "hello of %u bytes", header->size_bytes);
 	if (memcmp(payload, TCP_WIRE_MAGIC, TCP_WIRE_MAGIC_BYTES) != 0)
 		return stream_refuse(stream, "bad magic in hello");
-	stream->begin += HEADER_BYTES + header->size_bytes;
+	stream->begin += record_bytes;
 	stream->greeted = true;
 	*ret_message =
 	        (struct tcp_stream_message){payload + TCP_WIRE_MAGIC_BYTES, SLU_DRIVER_HELLO_BYTES};
@@ -166,10 +207,7 @@ int tcp_stream_next(struct tcp_stream *stream, struct tcp_stream_message *ret_me
 			return TCP_STREAM_BUFFER;
 		if (stream->frame_got < stream->frame_bytes)
 			return TCP_STREAM_MORE;
-		*ret_message = (struct tcp_stream_message){stream->frame, stream->frame_bytes};
-		stream->frame = NULL;
-		stream->frame_bytes = 0;
-		return TCP_STREAM_FRAME;
+		return stream_frame(stream, ret_message);
 	}
 	if (staged < HEADER_BYTES)
 		return TCP_STREAM_MORE;
@@ -179,13 +217,14 @@ int tcp_stream_next(struct tcp_stream *stream, struct tcp_stream_message *ret_me
 	r = header_check(stream, &header);
 	if (r < 0)
 		return r;
-	if (header.kind == TCP_WIRE_FRAME) {
+	if ((header.kind & ~TCP_WIRE_SEALED) == TCP_WIRE_FRAME) {
+		memcpy(stream->frame_header, stream->staging + stream->begin, HEADER_BYTES);
 		stream->begin += HEADER_BYTES;
 		stream->frame_bytes = header.size_bytes;
 		stream->frame_got = 0;
 		return TCP_STREAM_BUFFER;
 	}
-	if (staged < HEADER_BYTES + header.size_bytes)
+	if (staged < HEADER_BYTES + header.size_bytes + stream_tag_bytes(stream))
 		return TCP_STREAM_MORE;
 	return stream_take(stream, &header, ret_message);
 }

@@ -8,6 +8,9 @@
  *     tcp_stream_room()   -> read(2) there
  *     tcp_stream_filled() <- how many bytes
  *     tcp_stream_next()   -> messages, until TCP_STREAM_MORE
+ *
+ * With a cipher, messages are records that are opened where they lie: a frame's
+ * payload is read to its frame, encrypted, and decrypted there.
  */
 #ifndef DRIVERS_TCP_FRAMING_H
 #define DRIVERS_TCP_FRAMING_H
@@ -17,6 +20,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "drivers/tcp/cipher.h"
 #include "drivers/tcp/tcp_wire.h"
 
 /* Bytes read beyond the payload under way, to see the headers and small
@@ -25,11 +29,13 @@
  * 256 to 16384 bytes measured the same within noise (docs/decisions/0004). */
 #define TCP_STAGING_BYTES 4096u
 
-/* Write the header of a message. out: sizeof(struct tcp_wire_header) bytes. */
-void tcp_header_encode(uint8_t *out, enum tcp_wire_kind kind, uint32_t size_bytes);
+/* Write the header of a message. out: TCP_WIRE_HEADER_BYTES. kind: enum tcp_wire_kind,
+ * of a record with TCP_WIRE_SEALED. */
+void tcp_header_encode(uint8_t *out, unsigned kind, uint32_t size_bytes);
 
-/* Write a whole hello message: header and struct tcp_wire_hello. */
-void tcp_hello_encode(uint8_t *out, const void *hello);
+/* Write a whole hello message: header and struct tcp_wire_hello. kind_flag: 0 or
+ * TCP_WIRE_SEALED. */
+void tcp_hello_encode(uint8_t *out, unsigned kind_flag, const void *hello);
 
 enum tcp_stream_result {
 	TCP_STREAM_MORE = 1, /* nothing whole is there: read */
@@ -44,11 +50,14 @@ struct tcp_stream_message {
 	uint32_t size_bytes;
 };
 
-/* The decoder. Its fields are its own, but for copied_bytes and reason. */
+/* The decoder. Its fields are its own, but for cipher, copied_bytes and reason. */
 struct tcp_stream {
+	struct tcp_cipher *cipher; /* borrowed; set: all that is not yet decoded are
+	                              records. NULL: plain */
 	uint32_t message_bytes_max;
-	uint32_t frame_bytes;  /* of the frame message under way; 0: none */
-	uint32_t frame_got;    /* bytes of it in frame */
+	uint32_t frame_bytes;                        /* of the frame message under way; 0: none */
+	uint32_t frame_got;                          /* bytes of it in frame */
+	uint8_t frame_header[TCP_WIRE_HEADER_BYTES]; /* its own, as received */
 	uint32_t begin, end;   /* bytes not yet decoded: staging[begin, end) */
 	bool greeted;          /* the hello came */
 	uint8_t *frame;        /* buffer given for the frame under way, or NULL */

@@ -18,6 +18,7 @@ static void rx_hello(struct slu_session *session, const struct tcp_stream_messag
 	tcp_session_untime(session);
 	if (session->state == TCP_ASKING) {
 		session->state = TCP_UP;
+		tcp_tx_begin(session);
 		session->driver->stats.sessions_up++;
 		tcp_event_add(events, session, SLU_DRIVER_UP);
 		return;

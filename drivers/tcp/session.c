@@ -183,11 +183,12 @@ static void session_shut(struct slu_session *session)
 		driver->stats.sessions_down++;
 	/* A message cut off in the middle would look to the peer as if it broke
 	 * the protocol; a reset says what is the case. */
-	if (session->tx.head_bytes) {
+	if (session->tx.head_bytes || session->tx.sealed) {
 		struct linger at_once = {.l_onoff = 1};
 
 		setsockopt(session->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 	}
+	tcp_sealed_drop(session);
 	close(session->fd); /* leaves the epoll set with it */
 	session->fd = -1;
 	session->state = TCP_DOWN;
@@ -283,6 +284,16 @@ void tcp_session_connected(struct slu_session *session)
 	tcp_tx_write(session);
 }
 
+int tcp_session_protect(struct slu_session *session, const struct slu_driver_keys *keys)
+{
+	int r = tcp_cipher_init(&session->sealer, keys->send, true);
+
+	if (r == 0)
+		r = tcp_cipher_init(&session->opener, keys->receive, false);
+	session->rx.cipher = &session->opener;
+	return r;
+}
+
 void tcp_session_accept(struct slu_session *session, void *user)
 {
 	static const uint8_t nothing[SLU_DRIVER_HELLO_BYTES];
@@ -292,6 +303,7 @@ void tcp_session_accept(struct slu_session *session, void *user)
 	session->tell_up = true;
 	session->drained = false;
 	session->driver->stats.sessions_up++;
+	tcp_tx_begin(session);
 	tcp_tx_hello(session, nothing);
 	tcp_session_ready(session, TCP_READY);
 	tcp_session_notice(session);

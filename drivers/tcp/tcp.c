@@ -74,6 +74,8 @@ static void driver_reap(struct slu_driver *driver)
 	while ((session = TAILQ_FIRST(&driver->closed))) {
 		TAILQ_REMOVE(&driver->closed, session, all_link);
 		tcp_tx_fini(&session->tx);
+		tcp_cipher_fini(&session->sealer);
+		tcp_cipher_fini(&session->opener);
 		free(session);
 	}
 }
@@ -85,6 +87,7 @@ static void tcp_close(struct slu_driver *driver)
 	while ((session = TAILQ_FIRST(&driver->all)))
 		tcp_session_destroy(session);
 	driver_reap(driver);
+	free(driver->sealed_spare);
 	if (driver->listen_fd >= 0)
 		close(driver->listen_fd);
 	if (driver->epoll_fd >= 0)
@@ -108,6 +111,7 @@ static int tcp_open(const struct slu_driver_config *config, const struct slu_dri
 		return -ENOMEM;
 	driver->host = host;
 	driver->options = options;
+	driver->sealed_bytes_max = tcp_sealed_bytes_max(host->message_bytes_max);
 	driver->listen_fd = -1;
 	TAILQ_INIT(&driver->all);
 	TAILQ_INIT(&driver->ready);
@@ -150,6 +154,12 @@ static int tcp_connect(struct slu_driver *driver, const char *address, const voi
 	if (r < 0 || tcp_address_port(&peer) == 0)
 		return -EINVAL;
 	return tcp_session_connect(driver, &peer, hello, user, ret_session);
+}
+
+static int tcp_protect(struct slu_driver *driver, struct slu_session *session,
+                       const struct slu_driver_keys *keys)
+{
+	return tcp_session_protect(session, keys);
 }
 
 static int tcp_accept(struct slu_driver *driver, struct slu_session *session, void *user)
@@ -332,11 +342,12 @@ static void tcp_stats(struct slu_driver *driver, struct slu_driver_stats *ret_st
 const struct slu_driver_ops slu_driver_tcp = {
         .name = "tcp",
         /* TCP's own checksum. Who has seen it fail sets crc32c in the configuration. */
-        .caps = SLU_DRIVER_LINK_INTEGRITY,
+        .caps = SLU_DRIVER_LINK_INTEGRITY | SLU_DRIVER_ENCRYPTION,
         .open = tcp_open,
         .close = tcp_close,
         .address = tcp_address,
         .connect = tcp_connect,
+        .session_protect = tcp_protect,
         .session_accept = tcp_accept,
         .session_close = tcp_session_close,
         .send = tcp_send,

@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 
 #include "drivers/tcp/address.h"
+#include "drivers/tcp/cipher.h"
 #include "drivers/tcp/framing.h"
 #include "transport/clock.h"
 #include "transport/driver.h"
@@ -37,6 +38,9 @@
 #define TCP_SMALL_SLOTS 64u
 /* Entries of one sendmsg: 32 frames with their headers. */
 #define TCP_IOV_MAX 64
+/* Records that are made before they are sent: two frames of 64 KiB and small
+ * messages; one frame where that is more. */
+#define TCP_SEALED_BYTES (160u * 1024)
 
 enum tcp_state {
 	TCP_CONNECTING, /* connect(2) is under way */
@@ -64,14 +68,22 @@ struct tcp_tx_slot {
 	uint64_t cookie;
 };
 
+/* Records that the socket is still to take: bytes[begin, end). */
+struct tcp_sealed {
+	uint32_t begin, end;
+	uint8_t bytes[]; /* the instance's sealed_bytes_max */
+};
+
 struct tcp_tx {
 	struct tcp_tx_slot *slots; /* mask + 1, owned */
+	struct tcp_sealed *sealed; /* owned; NULL: no record is under way */
 	uint32_t frames_max;       /* slots that frames may use; small: TCP_SMALL_SLOTS more */
 	uint32_t mask;
 	uint32_t done, unsent, tail;   /* free-running */
 	uint32_t head_bytes;           /* of slot unsent, already written */
 	bool blocked;                  /* the socket takes no more until EPOLLOUT */
 	bool dirty;                    /* on the instance's dirty list */
+	bool seals;                    /* what is queued from now on goes as records */
 	bool wants_frame, wants_small; /* a send got SLU_AGAIN */
 	int error;                     /* sending failed: not to be tried again */
 };
@@ -96,6 +108,7 @@ struct slu_session {
 	uint64_t deadline_ns;
 	uint64_t poll_number; /* of the poll that last rewound rx */
 	struct tcp_tx tx;
+	struct tcp_cipher sealer, opener; /* not in use: the session is plain */
 	char peer[TCP_ADDRESS_TEXT_BYTES];
 	char text[SLU_DRIVER_ERROR_MAX + TCP_ADDRESS_TEXT_BYTES]; /* DOWN's */
 	struct tcp_stream rx; /* last: it ends with the staging */
@@ -129,6 +142,8 @@ struct slu_driver {
 	struct tcp_sessions closed;              /* freed at the next poll: the events of the
 	                                            last one may still name them */
 	uint32_t waiting_count;
+	struct tcp_sealed *sealed_spare; /* owned; or NULL */
+	uint32_t sealed_bytes_max;
 	uint64_t poll_number;
 	struct slu_driver_stats stats;
 };
@@ -174,6 +189,8 @@ int tcp_session_connect(struct slu_driver *driver, const struct tcp_address *pee
                         const void *hello, void *user, struct slu_session **ret_session);
 /* connect(2) is over, well or not. */
 void tcp_session_connected(struct slu_session *session);
+/* See driver.h. */
+int tcp_session_protect(struct slu_session *session, const struct slu_driver_keys *keys);
 /* Answer the peer's hello. */
 void tcp_session_accept(struct slu_session *session, void *user);
 /* The end: queue DOWN with error and text, or forget a peer nobody knows.
@@ -193,10 +210,31 @@ int tcp_tx_frame(struct slu_session *session, const void *message, uint32_t size
                  uint64_t cookie);
 int tcp_tx_small(struct slu_session *session, const void *message, uint32_t size_bytes);
 void tcp_tx_hello(struct slu_session *session, const void *hello);
+/* The hello of this side is out and the session begins: from here on as records, if
+ * the session is encrypted. */
+void tcp_tx_begin(struct slu_session *session);
 /* Write what is queued, as far as the socket takes it. */
 void tcp_tx_write(struct slu_session *session);
 /* Tell SENT and WRITABLE; false: no room in events for all. */
 bool tcp_tx_tell(struct slu_session *session, struct tcp_events *events);
+/* Count a message that needs no more of its slot, the one at `unsent`. */
+void tcp_tx_slot_sent(struct slu_session *session);
+/* After tcp_tx_slot_sent: SENT and WRITABLE are to be told. */
+void tcp_tx_sent(struct slu_session *session);
+/* Sending is over with a positive errno; whatever the peer sent before it went is
+ * still read. */
+void tcp_tx_fail(struct slu_session *session, int error);
+/* The socket took count of wanted bytes, or refused with errno (count negative). */
+void tcp_tx_written(struct slu_session *session, ssize_t count, size_t wanted_bytes);
+
+/* tx_sealed.c */
+
+/* Room for records that an instance needs. */
+uint32_t tcp_sealed_bytes_max(uint32_t message_bytes_max);
+/* As tcp_tx_write, when tx.seals. */
+void tcp_sealed_write(struct slu_session *session);
+/* Forget what was not sent. */
+void tcp_sealed_drop(struct slu_session *session);
 
 /* rx.c */
 

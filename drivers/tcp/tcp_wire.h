@@ -4,6 +4,10 @@
  * header and a payload, back to back. The first message in each direction is a
  * hello; the one that answers a connect says that the session was accepted.
  * Integers are little-endian.
+ *
+ * On an encrypted session every message but the first hello is a sealed record:
+ * the header with TCP_WIRE_SEALED, the payload by AES-256-GCM, and its tag. The
+ * header is authenticated with it (docs/wire-format.md).
  */
 #ifndef DRIVERS_TCP_TCP_WIRE_H
 #define DRIVERS_TCP_TCP_WIRE_H
@@ -22,9 +26,12 @@ enum tcp_wire_kind {
 	TCP_WIRE_SMALL = 3, /* 1 .. SLU_DRIVER_SMALL_MAX bytes */
 };
 
+/* Or-ed to the kind of a record. */
+#define TCP_WIRE_SEALED 0x80u
+
 struct tcp_wire_header {
-	uint32_t size_bytes; /* of the payload, without this header */
-	uint8_t kind;        /* enum tcp_wire_kind */
+	uint32_t size_bytes; /* of the payload, without this header and a tag */
+	uint8_t kind;        /* enum tcp_wire_kind, with TCP_WIRE_SEALED in a record */
 	uint8_t version;     /* TCP_WIRE_VERSION; in every message, so that none is
 	                        ever read under another version's rules */
 	uint16_t check;      /* tcp_wire_check() of the fields above: a stream that
@@ -44,6 +51,9 @@ struct tcp_wire_hello {
 	uint8_t hello[SLU_DRIVER_HELLO_BYTES]; /* the engine's; zeros in the answer */
 };
 static_assert(sizeof(struct tcp_wire_hello) == 56, "wire layout");
+
+#define TCP_WIRE_HEADER_BYTES ((uint32_t)sizeof(struct tcp_wire_header))
+#define TCP_WIRE_TAG_BYTES    16u
 
 /* Header and payload of the largest message that is not a frame. */
 #define TCP_WIRE_SMALL_BYTES (sizeof(struct tcp_wire_header) + SLU_DRIVER_SMALL_MAX)

@@ -52,6 +52,11 @@ static struct tcp_tx_slot *tx_slot_add(struct slu_session *session)
 	return &tx->slots[tx->tail++ & tx->mask];
 }
 
+static unsigned tx_kind_flag(const struct tcp_tx *tx)
+{
+	return tx->seals ? TCP_WIRE_SEALED : 0;
+}
+
 int tcp_tx_frame(struct slu_session *session, const void *message, uint32_t size_bytes,
                  uint64_t cookie)
 {
@@ -68,7 +73,7 @@ int tcp_tx_frame(struct slu_session *session, const void *message, uint32_t size
 		return SLU_AGAIN;
 	}
 	slot = tx_slot_add(session);
-	tcp_header_encode(slot->wire, TCP_WIRE_FRAME, size_bytes);
+	tcp_header_encode(slot->wire, TCP_WIRE_FRAME | tx_kind_flag(tx), size_bytes);
 	slot->wire_bytes = sizeof(struct tcp_wire_header);
 	slot->frame = message;
 	slot->frame_bytes = size_bytes;
@@ -91,7 +96,7 @@ int tcp_tx_small(struct slu_session *session, const void *message, uint32_t size
 		return SLU_AGAIN;
 	}
 	slot = tx_slot_add(session);
-	tcp_header_encode(slot->wire, TCP_WIRE_SMALL, size_bytes);
+	tcp_header_encode(slot->wire, TCP_WIRE_SMALL | tx_kind_flag(tx), size_bytes);
 	memcpy(slot->wire + sizeof(struct tcp_wire_header), message, size_bytes);
 	slot->wire_bytes = (uint32_t)sizeof(struct tcp_wire_header) + size_bytes;
 	slot->frame = NULL;
@@ -104,10 +109,15 @@ void tcp_tx_hello(struct slu_session *session, const void *hello)
 {
 	struct tcp_tx_slot *slot = tx_slot_add(session);
 
-	tcp_hello_encode(slot->wire, hello);
+	tcp_hello_encode(slot->wire, tx_kind_flag(&session->tx), hello);
 	slot->wire_bytes = sizeof(struct tcp_wire_header) + sizeof(struct tcp_wire_hello);
 	slot->frame = NULL;
 	slot->frame_bytes = 0;
+}
+
+void tcp_tx_begin(struct slu_session *session)
+{
+	session->tx.seals = session->sealer.context != NULL;
 }
 
 /* Messages from slot unsent on; returns the count of iov used. */
@@ -139,28 +149,27 @@ static int tx_gather(struct tcp_tx *tx, struct iovec *iov, size_t *ret_bytes)
 	return count;
 }
 
-/* The kernel took count bytes. */
-static void tx_advance(struct slu_session *session, size_t count)
+void tcp_tx_slot_sent(struct slu_session *session)
 {
 	struct slu_driver_stats *stats = &session->driver->stats;
 	struct tcp_tx *tx = &session->tx;
-	size_t bytes = tx->head_bytes + count;
+	const struct tcp_tx_slot *slot = &tx->slots[tx->unsent++ & tx->mask];
+	size_t payload_bytes =
+	        slot->wire_bytes - sizeof(struct tcp_wire_header) + slot->frame_bytes;
+	unsigned kind = slot->wire[offsetof(struct tcp_wire_header, kind)];
 
-	for (; tx->unsent != tx->tail; tx->unsent++) {
-		struct tcp_tx_slot *slot = &tx->slots[tx->unsent & tx->mask];
-		size_t slot_bytes = (size_t)slot->wire_bytes + slot->frame_bytes;
+	if ((kind & ~TCP_WIRE_SEALED) == TCP_WIRE_HELLO)
+		return;
+	stats->messages_sent++;
+	stats->bytes_sent += payload_bytes;
+	/* by the kernel, and before that to a record */
+	stats->tx_copied_bytes += tx->seals ? 2 * payload_bytes : payload_bytes;
+}
 
-		if (bytes < slot_bytes)
-			break;
-		bytes -= slot_bytes;
-		if (slot->wire[offsetof(struct tcp_wire_header, kind)] == TCP_WIRE_HELLO)
-			continue;
-		stats->messages_sent++;
-		slot_bytes -= sizeof(struct tcp_wire_header);
-		stats->bytes_sent += slot_bytes;
-		stats->tx_copied_bytes += slot_bytes;
-	}
-	tx->head_bytes = (uint32_t)bytes;
+void tcp_tx_sent(struct slu_session *session)
+{
+	struct tcp_tx *tx = &session->tx;
+
 	/* Small messages have nothing to be told. */
 	while (tx->done != tx->unsent && !tx->slots[tx->done & tx->mask].frame)
 		tx->done++;
@@ -168,8 +177,27 @@ static void tx_advance(struct slu_session *session, size_t count)
 		tcp_session_notice(session);
 }
 
+/* The kernel took count bytes. */
+static void tx_advance(struct slu_session *session, size_t count)
+{
+	struct tcp_tx *tx = &session->tx;
+	size_t bytes = tx->head_bytes + count;
+
+	while (tx->unsent != tx->tail) {
+		const struct tcp_tx_slot *slot = &tx->slots[tx->unsent & tx->mask];
+		size_t slot_bytes = (size_t)slot->wire_bytes + slot->frame_bytes;
+
+		if (bytes < slot_bytes)
+			break;
+		bytes -= slot_bytes;
+		tcp_tx_slot_sent(session);
+	}
+	tx->head_bytes = (uint32_t)bytes;
+	tcp_tx_sent(session);
+}
+
 /* Whatever the peer sent before it went is still read: its end comes there. */
-static void tx_fail(struct slu_session *session, int error)
+void tcp_tx_fail(struct slu_session *session, int error)
 {
 	session->tx.error = error == EPIPE ? -ECONNRESET : -error;
 	session->ending = true;
@@ -177,7 +205,17 @@ static void tx_fail(struct slu_session *session, int error)
 		tcp_session_ready(session, TCP_READY);
 }
 
-void tcp_tx_write(struct slu_session *session)
+void tcp_tx_written(struct slu_session *session, ssize_t count, size_t wanted_bytes)
+{
+	session->driver->stats.system_calls++;
+	/* The socket that took a part has room again only after an edge. */
+	if (count >= 0 ? (size_t)count < wanted_bytes : errno == EAGAIN)
+		session->tx.blocked = true;
+	else if (count < 0 && errno != EINTR)
+		tcp_tx_fail(session, errno);
+}
+
+static void tx_write_plain(struct slu_session *session)
 {
 	struct tcp_tx *tx = &session->tx;
 
@@ -189,15 +227,20 @@ void tcp_tx_write(struct slu_session *session)
 
 		message.msg_iovlen = (size_t)tx_gather(tx, iov, &bytes);
 		written = sendmsg(session->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-		session->driver->stats.system_calls++;
+		tcp_tx_written(session, written, bytes);
 		if (written > 0)
 			tx_advance(session, (size_t)written);
-		/* The socket that took a part has room again only after an edge. */
-		if (written >= 0 ? (size_t)written < bytes : errno == EAGAIN)
-			tx->blocked = true;
-		else if (written < 0 && errno != EINTR)
-			tx_fail(session, errno);
 	}
+}
+
+void tcp_tx_write(struct slu_session *session)
+{
+	struct tcp_tx *tx = &session->tx;
+
+	if (tx->seals)
+		tcp_sealed_write(session);
+	else
+		tx_write_plain(session);
 	if (tx->dirty) {
 		tx->dirty = false;
 		TAILQ_REMOVE(&session->driver->dirty, session, dirty_link);

@@ -45,6 +45,7 @@ struct conformance_fixture {
 	/* Sessions end and connects fail by themselves: only the tests that allow
 	 * for it are run. */
 	bool faults;
+	bool protect; /* sessions are encrypted */
 	/* Instances find each other from different processes. */
 	bool apart;
 };

@@ -158,10 +158,10 @@ static bool real_wait(struct conformance_environment *environment, uint64_t dead
 	.environment_create = loop_environment_create,                                             \
 	.environment_destroy = loop_environment_destroy, .now_ns = jumping_now_ns,                 \
 	.wait = jumping_wait
-#define REAL_FIXTURE                                                                               \
+#define IN_PROCESS_FIXTURE                                                                         \
 	.environment_create = real_environment_create,                                             \
-	.environment_destroy = real_environment_destroy, .now_ns = real_now_ns, .wait = real_wait, \
-	.apart = true
+	.environment_destroy = real_environment_destroy, .now_ns = real_now_ns, .wait = real_wait
+#define REAL_FIXTURE IN_PROCESS_FIXTURE, .apart = true
 
 #define SIM_FIXTURE(kind)                                                                          \
 	.instance_options = sim_instance_options, .environment_create = kind##_environment_create, \
@@ -214,6 +214,11 @@ const struct conformance_fixture conformance_fixtures[] = {
         {.name = "sim-lossy", .driver = "sim", SIM_FIXTURE(lossy), .faults = true},
         {.name = "tcp", .driver = "tcp", OPTIONS(tcp4_options), REAL_FIXTURE},
         {.name = "tcp6", .driver = "tcp", OPTIONS(tcp6_options), REAL_FIXTURE},
+        {.name = "tcp-encrypted",
+         .driver = "tcp",
+         OPTIONS(tcp4_options),
+         IN_PROCESS_FIXTURE,
+         .protect = true},
         {.name = "fault-loop", .driver = "fault:loop", LOOP_FIXTURE},
         {.name = "fault-loop-late", .driver = "fault:loop", OPTIONS(delay_options), LOOP_FIXTURE},
         {.name = "fault-loop-faults",
@@ -233,6 +238,12 @@ const struct conformance_fixture conformance_fixtures[] = {
          OPTIONS(fault_tcp_options),
          REAL_FIXTURE,
          .faults = true},
+        {.name = "fault-tcp-encrypted-faults",
+         .driver = "fault:tcp",
+         OPTIONS(fault_tcp_options),
+         IN_PROCESS_FIXTURE,
+         .faults = true,
+         .protect = true},
         {.name = "verbs", .driver = "verbs", REAL_FIXTURE},
         {.name = "verbs6", .driver = "verbs", OPTIONS(verbs6_options), REAL_FIXTURE},
         {.name = "verbs-rails", .driver = "verbs", OPTIONS(verbs_rails_options), REAL_FIXTURE},

@@ -212,6 +212,23 @@ static void address_pick(struct rig *rig, const char *addresses, char *ret_addre
 	         addresses);
 }
 
+/* Both ends come to the same keys, of the hello. */
+static void side_protect(struct rig_side *side, const uint8_t *hello, bool connects)
+{
+	struct rig_instance *instance = side->instance;
+	struct slu_driver_keys keys;
+	uint64_t seed = 0;
+
+	if (!instance->rig->fixture->protect)
+		return;
+	for (size_t idx = 0; idx < SLU_DRIVER_HELLO_BYTES; idx++)
+		seed = seed * 31 + hello[idx];
+	rig_fill(connects ? keys.send : keys.receive, SLU_DRIVER_KEY_BYTES, seed);
+	rig_fill(connects ? keys.receive : keys.send, SLU_DRIVER_KEY_BYTES, ~seed);
+	CU_ASSERT(instance->ops->session_protect(instance->driver, side->session, &keys) == 0);
+	memset(&keys, 0xdd, sizeof(keys)); /* they were copied */
+}
+
 static struct rig_side *side_connect(struct rig_side *side, const char *address, int *ret_error)
 {
 	struct rig_instance *from = side->instance;
@@ -220,8 +237,10 @@ static struct rig_side *side_connect(struct rig_side *side, const char *address,
 
 	address_pick(from->rig, address, one);
 	r = from->ops->connect(from->driver, one, side->hello, side, &side->session);
-	if (r == 0)
+	if (r == 0) {
+		side_protect(side, side->hello, true);
 		return side;
+	}
 	*ret_error = r;
 	TAILQ_REMOVE(&from->sides, side, link);
 	free(side);
@@ -273,6 +292,7 @@ void rig_accept(struct rig_side *side)
 	struct rig_instance *instance = side->instance;
 
 	side->state = RIG_ACCEPTED;
+	side_protect(side, side->other->hello, false);
 	CU_ASSERT(instance->ops->session_accept(instance->driver, side->session, side) == 0);
 }
 

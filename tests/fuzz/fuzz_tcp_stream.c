@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_tcp_stream.c - any bytes as one direction of a tcp connection. The first
- * two bytes choose the largest message and how reads cut the rest; what is
- * decoded must not depend on the cuts, nor on buffers that come late.
+ * two bytes choose the largest message, whether all after the hello is encrypted,
+ * and how reads cut the rest; what is decoded must not depend on the cuts, nor on
+ * buffers that come late.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,9 +27,9 @@ static void digest_add(struct outcome *outcome, const void *data, size_t size)
 }
 
 /* Messages until there are no more; buffers are refused every other time if
- * starved. */
+ * starved. cipher: of all after the hello; NULL: plain. */
 static int drain(struct tcp_stream *stream, struct outcome *outcome, uint32_t message_bytes_max,
-                 bool starved)
+                 bool starved, struct tcp_cipher *cipher)
 {
 	struct tcp_stream_message message;
 
@@ -47,6 +48,8 @@ static int drain(struct tcp_stream *stream, struct outcome *outcome, uint32_t me
 		}
 		if (r < 0 || r == TCP_STREAM_MORE)
 			return r;
+		if (r == TCP_STREAM_HELLO)
+			stream->cipher = cipher;
 		outcome->message_count++;
 		digest_add(outcome, &r, sizeof r);
 		digest_add(outcome, &message.size_bytes, sizeof message.size_bytes);
@@ -57,12 +60,16 @@ static int drain(struct tcp_stream *stream, struct outcome *outcome, uint32_t me
 }
 
 static struct outcome decode(const uint8_t *data, size_t size, uint32_t message_bytes_max,
-                             size_t cut, bool starved)
+                             size_t cut, bool starved, bool encrypted)
 {
+	static const uint8_t key[SLU_DRIVER_KEY_BYTES];
+	struct tcp_cipher cipher = {0};
 	struct tcp_stream *stream = malloc(sizeof *stream);
 	struct outcome outcome = {.digest = UINT64_C(0xcbf29ce484222325)};
 	int r = TCP_STREAM_MORE;
 
+	if (encrypted && tcp_cipher_init(&cipher, key, false) < 0)
+		abort();
 	tcp_stream_init(stream, message_bytes_max);
 	while (size > 0 && r == TCP_STREAM_MORE) {
 		struct iovec iov[2];
@@ -82,13 +89,14 @@ static struct outcome decode(const uint8_t *data, size_t size, uint32_t message_
 			size -= part;
 			want -= part;
 		}
-		r = drain(stream, &outcome, message_bytes_max, starved);
+		r = drain(stream, &outcome, message_bytes_max, starved, encrypted ? &cipher : NULL);
 	}
 	outcome.result = r < 0 ? r : tcp_stream_finish(stream);
 	if (outcome.result < 0 && !stream->reason[0])
 		abort();
 	free(tcp_stream_reclaim(stream));
 	free(stream);
+	tcp_cipher_fini(&cipher);
 	return outcome;
 }
 
@@ -96,13 +104,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint32_t sizes[] = {1, 64, 1000, 4096, 10000, 65536};
 	struct outcome whole, cut;
+	bool encrypted = size >= 2 && data[0] & 0x80;
 	uint32_t message_bytes_max;
 
 	if (size < 2)
 		return 0;
 	message_bytes_max = sizes[data[0] % (sizeof sizes / sizeof sizes[0])];
-	whole = decode(data + 2, size - 2, message_bytes_max, SIZE_MAX, false);
-	cut = decode(data + 2, size - 2, message_bytes_max, 1 + data[1] * 4u, true);
+	whole = decode(data + 2, size - 2, message_bytes_max, SIZE_MAX, false, encrypted);
+	cut = decode(data + 2, size - 2, message_bytes_max, 1 + data[1] * 4u, true, encrypted);
 	if (whole.result != cut.result || whole.message_count != cut.message_count ||
 	    whole.digest != cut.digest)
 		abort();

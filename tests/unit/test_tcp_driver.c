@@ -6,7 +6,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,206 +16,10 @@
 
 #include <sluice/sluice.h>
 
-#include "drivers/tcp/framing.h"
+#include "tests/unit/tcp_node.h"
 #include "tests/unit/unit.h"
-#include "transport/clock.h"
-#include "transport/driver.h"
 
-#define MESSAGE_BYTES_MAX 4096u
-#define BUFFER_COUNT      8
-#define SECOND            SLU_NS_PER_S
-
-/* An instance, and what its events said. */
-struct node {
-	const struct slu_driver_ops *ops;
-	struct slu_driver_host host;
-	struct slu_driver *driver;
-	char address[SLU_DRIVER_ADDRESS_MAX];
-	char error[SLU_DRIVER_ERROR_MAX];
-	uint64_t now_ns;
-	uint8_t buffers[BUFFER_COUNT][MESSAGE_BYTES_MAX];
-	int buffers_used; /* a bit each */
-	struct slu_session *offered, *down;
-	int accept_count, up_count, small_count, frame_count, down_count;
-	int down_error;
-	char down_text[512];
-};
-
-static void *node_rx_get(void *ctx)
-{
-	struct node *node = ctx;
-
-	for (int i = 0; i < BUFFER_COUNT; i++)
-		if (!(node->buffers_used & 1 << i)) {
-			node->buffers_used |= 1 << i;
-			return node->buffers[i];
-		}
-	return NULL;
-}
-
-static void node_rx_put(void *ctx, void *buffer)
-{
-	struct node *node = ctx;
-	size_t i = (size_t)((uint8_t(*)[MESSAGE_BYTES_MAX])buffer - node->buffers);
-
-	CU_ASSERT_FATAL(i < BUFFER_COUNT && (node->buffers_used & 1 << i));
-	node->buffers_used &= ~(1 << i);
-}
-
-static uint64_t node_now_ns(void *ctx)
-{
-	return ((struct node *)ctx)->now_ns;
-}
-
-/* Returns what open said; the node is to be closed in any case. */
-static int node_open(struct node *node, const char *listen, const char *name, const char *value)
-{
-	struct slu_driver_option options[] = {{"listen", listen}, {name, value}};
-	struct slu_driver_config config = {
-	        .options = options, .option_count = name ? 2 : 1, .error = node->error};
-	int r;
-
-	memset(node, 0, sizeof *node);
-	node->ops = slu_driver_find("tcp");
-	node->now_ns = 1000 * SECOND;
-	node->host = (struct slu_driver_host){.ctx = node,
-	                                      .arena = node->buffers[0],
-	                                      .arena_bytes = sizeof node->buffers,
-	                                      .message_bytes_max = MESSAGE_BYTES_MAX,
-	                                      .rx_get = node_rx_get,
-	                                      .rx_put = node_rx_put,
-	                                      .now_ns = node_now_ns};
-	r = node->ops->open(&config, &node->host, &node->driver);
-	if (r == 0 && *listen)
-		CU_ASSERT_FATAL(node->ops->address(node->driver, node->address) == 0);
-	return r;
-}
-
-static void node_close(struct node *node)
-{
-	node->ops->close(node->driver);
-	CU_ASSERT(node->buffers_used == 0);
-}
-
-static void node_event(struct node *node, const struct slu_driver_event *event)
-{
-	switch (event->type) {
-	case SLU_DRIVER_ACCEPT:
-		node->accept_count++;
-		node->offered = event->session;
-		break;
-	case SLU_DRIVER_UP:
-		node->up_count++;
-		break;
-	case SLU_DRIVER_RECV_FRAME:
-		node->frame_count++;
-		node_rx_put(node, (void *)(uintptr_t)event->message);
-		break;
-	case SLU_DRIVER_RECV_SMALL:
-		node->small_count++;
-		break;
-	case SLU_DRIVER_DOWN:
-		node->down_count++;
-		node->down = event->session;
-		node->down_error = event->error;
-		snprintf(node->down_text, sizeof node->down_text, "%s", event->text);
-		break;
-	default:
-		break;
-	}
-}
-
-static void node_poll(struct node *node)
-{
-	struct slu_driver_event events[16];
-	int count;
-
-	do {
-		node->ops->flush(node->driver);
-		count = node->ops->poll(node->driver, events, 16);
-		for (int i = 0; i < count; i++)
-			node_event(node, &events[i]);
-	} while (count > 0 || node->ops->arm(node->driver) == SLU_AGAIN);
-}
-
-/* Poll until *counter is count; false after ten seconds without news. */
-static bool node_until(struct node *node, const int *counter, int count)
-{
-	struct pollfd descriptor = {.fd = node->ops->fd(node->driver), .events = POLLIN};
-
-	node_poll(node);
-	while (*counter < count) {
-		if (poll(&descriptor, 1, 10000) != 1)
-			return false;
-		node_poll(node);
-	}
-	return *counter == count;
-}
-
-/* A plain socket, connected to the node. */
-static int peer_connect(const struct node *node)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_port = htons((uint16_t)atoi(strrchr(node->address, ':') + 1));
-	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_FATAL(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
-	return fd;
-}
-
-static void peer_write(int fd, const void *bytes, size_t count)
-{
-	CU_ASSERT(send(fd, bytes, count, MSG_NOSIGNAL) == (ssize_t)count);
-}
-
-static void peer_hello(int fd)
-{
-	uint8_t wire[TCP_WIRE_SMALL_BYTES], hello[SLU_DRIVER_HELLO_BYTES] = "peer";
-
-	tcp_hello_encode(wire, hello);
-	peer_write(fd, wire, sizeof(struct tcp_wire_header) + sizeof(struct tcp_wire_hello));
-}
-
-static void peer_message(int fd, enum tcp_wire_kind kind, uint32_t size_bytes)
-{
-	uint8_t wire[sizeof(struct tcp_wire_header) + MESSAGE_BYTES_MAX] = {0};
-
-	tcp_header_encode(wire, kind, size_bytes);
-	peer_write(fd, wire, sizeof(struct tcp_wire_header) + size_bytes);
-}
-
-/* The node closes it, within ten seconds without other news. */
-static bool peer_is_closed(struct node *node, int fd)
-{
-	struct pollfd news[2] = {{.fd = fd, .events = POLLIN},
-	                         {.fd = node->ops->fd(node->driver), .events = POLLIN}};
-
-	for (;;) {
-		uint8_t bytes[256];
-		ssize_t got;
-
-		node_poll(node);
-		got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-		if (got == 0 || (got < 0 && errno != EAGAIN))
-			return got == 0 || errno == ECONNRESET;
-		if (got < 0 && poll(news, 2, 10000) == 0)
-			return false;
-	}
-}
-
-/* A peer whose session is up. */
-static int peer_up(struct node *node)
-{
-	int fd = peer_connect(node);
-
-	peer_hello(fd);
-	CU_ASSERT_FATAL(node_until(node, &node->accept_count, node->accept_count + 1));
-	CU_ASSERT(node->ops->session_accept(node->driver, node->offered, NULL) == 0);
-	CU_ASSERT_FATAL(node_until(node, &node->up_count, node->up_count + 1));
-	return fd;
-}
+#define SECOND SLU_NS_PER_S
 
 static void drops_a_stranger_that_says_nothing_in_time(void)
 {
@@ -273,7 +76,7 @@ struct violation {
 static void ends_only_the_session_that_breaks_the_protocol(void)
 {
 	static const struct violation violations[] = {
-	        {TCP_WIRE_FRAME, MESSAGE_BYTES_MAX + 1, 0, "exceeds"},
+	        {TCP_WIRE_FRAME, NODE_MESSAGE_BYTES_MAX + 1, 0, "exceeds"},
 	        {TCP_WIRE_SMALL, 0, 0, "zero length"},
 	        {TCP_WIRE_HELLO, 56, 0, "second hello"},
 	        {(enum tcp_wire_kind)9, 10, 0, "unknown kind"},

@@ -21,7 +21,7 @@ static const uint8_t hello[SLU_DRIVER_HELLO_BYTES] = "hello";
 
 static void put_hello(struct wire *wire)
 {
-	tcp_hello_encode(wire->bytes + wire->count, hello);
+	tcp_hello_encode(wire->bytes + wire->count, 0, hello);
 	wire->count += HEADER_BYTES + sizeof(struct tcp_wire_hello);
 }
 
@@ -221,7 +221,7 @@ static void header_refused(bool greeted, uint32_t kind, uint32_t size_bytes, con
 {
 	uint8_t header[HEADER_BYTES];
 
-	tcp_header_encode(header, (enum tcp_wire_kind)kind, size_bytes);
+	tcp_header_encode(header, kind, size_bytes);
 	refused(greeted, header, sizeof header, reason);
 }
 
@@ -252,7 +252,7 @@ static void refuses_what_is_not_its_framing(void)
 			bytes[i] ^= (uint8_t)(1 << bit);
 			refused(true, bytes, HEADER_BYTES, "bad magic");
 		}
-	tcp_hello_encode(bytes, hello);
+	tcp_hello_encode(bytes, 0, hello);
 	bytes[HEADER_BYTES] ^= 1;
 	refused(false, bytes, sizeof bytes, "bad magic in hello");
 	memset(bytes, 0, sizeof bytes);
