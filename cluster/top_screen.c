@@ -73,10 +73,11 @@ static void show_head(const struct screen *screen)
 	         now->max_channels, now->counters[ARENA_CHANNELS_RESET],
 	         now->counters[ARENA_PROCESSES_KILLED]);
 	mvprintw(3, 0,
-	         "peers %" PRIu64 "   sessions %" PRIu64
+	         "peers %" PRIu64 " (%" PRIu64 " encrypted)   sessions %" PRIu64
 	         "   sent %sB/s   received %sB/s   resent %" PRIu64 "   check sum errors %" PRIu64,
-	         now->counters[ARENA_PEERS_UP], now->counters[ARENA_SESSIONS_UP], tx, rx,
-	         now->counters[ARENA_TX_RESENT_FRAMES], now->counters[ARENA_CRC_ERRORS]);
+	         now->counters[ARENA_PEERS_UP], now->counters[ARENA_PEERS_ENCRYPTED],
+	         now->counters[ARENA_SESSIONS_UP], tx, rx, now->counters[ARENA_TX_RESENT_FRAMES],
+	         now->counters[ARENA_CRC_ERRORS]);
 }
 
 static int busiest_first(const void *a, const void *b)

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define ARENA_MAGIC          UINT64_C(0x616e657261756c73) /* "sluarena" */
-#define ARENA_LAYOUT_VERSION 1u
+#define ARENA_LAYOUT_VERSION 2u
 #define ARENA_CACHE_LINE     64u
 
 #define ARENA_NODE_BYTES  64u
@@ -201,8 +201,9 @@ enum arena_counter {
 	ARENA_CHANNELS_RESET,
 	ARENA_FRAMES_RECLAIMED, /* from killed processes */
 	ARENA_CLIENTS_REFUSED,
-	ARENA_PEERS_UP,   /* now */
-	ARENA_PEERS_LOST, /* total */
+	ARENA_PEERS_UP,        /* now */
+	ARENA_PEERS_ENCRYPTED, /* now: of these, whose data is encrypted on its way */
+	ARENA_PEERS_LOST,      /* total */
 	/* poller 0 */
 	ARENA_TX_FRAMES,
 	ARENA_TX_BYTES,

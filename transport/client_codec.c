@@ -88,8 +88,8 @@ static int client_check_open(struct client_open *open, char *error)
 		return client_fail(error, -EPROTO, "open with direction %u", open->direction);
 	if (open->key.reserved != 0)
 		return client_fail(error, -EPROTO, "reserved field of a channel key is not 0");
-	if (open->urgent > 1)
-		return client_fail(error, -EPROTO, "open with urgent %u", open->urgent);
+	if (open->flags & ~(uint32_t)CLIENT_OPEN_FLAGS)
+		return client_fail(error, -EPROTO, "open with flags %#x", open->flags);
 	if (!client_text_clean(open->peer, sizeof(open->peer)))
 		return client_fail(error, -EPROTO, "name of the peer node is not terminated");
 	return 0;

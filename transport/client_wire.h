@@ -66,6 +66,12 @@ struct client_attach { /* ATTACH, OBSERVE */
 };
 static_assert(sizeof(struct client_attach) == 80, "client protocol");
 
+enum client_open_flags {
+	CLIENT_OPEN_URGENT = 1,
+	CLIENT_OPEN_ENCRYPTED = 2, /* over no link that is not */
+	CLIENT_OPEN_FLAGS = 3,     /* all of them */
+};
+
 struct client_open {
 	struct client_header header;
 	uint32_t request_id; /* the process's; not 0 */
@@ -75,7 +81,7 @@ struct client_open {
 	uint64_t rendezvous_timeout_ns; /* 0: the agent's setting */
 	uint32_t window_max;            /* frames; 0: the agent's setting. The agent rounds it
 	                                   to what chan_shm.window_max then says. */
-	uint32_t urgent;                /* 0, 1 */
+	uint32_t flags;                 /* enum client_open_flags */
 	char peer[ARENA_NODE_BYTES];    /* with its NUL; "" is this node */
 };
 static_assert(sizeof(struct client_open) == 144, "client protocol");

@@ -425,7 +425,8 @@ int slu_channel_open(slu_endpoint *endpoint, const struct slu_open_options *opti
 	message.open.token = options->token;
 	message.open.rendezvous_timeout_ns = options->rendezvous_timeout_ns;
 	message.open.window_max = options->window_frames_max;
-	message.open.urgent = options->urgent != 0;
+	message.open.flags = (options->urgent ? CLIENT_OPEN_URGENT : 0) |
+	                     (options->encrypted ? CLIENT_OPEN_ENCRYPTED : 0);
 	if (options->peer)
 		snprintf(message.open.peer, sizeof(message.open.peer), "%s", options->peer);
 	r = open_ask(endpoint, &message);

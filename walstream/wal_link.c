@@ -24,6 +24,7 @@ static int channel_open(slu_endpoint *endpoint, const struct slu_wal_stream *str
 	        .rendezvous_timeout_ns = stream->rendezvous_timeout_ns,
 	        .window_frames_max = data ? stream->window_frames_max : 0,
 	        .urgent = 1,
+	        .encrypted = stream->encrypted,
 	};
 
 	return slu_channel_open(endpoint, &options, ret_channel);

@@ -146,6 +146,10 @@ struct slu_open_options {
 	uint32_t window_frames_max;     /* 0: the agent's setting */
 	uint32_t urgent;                /* 1: small and latency-bound (WAL, control):
 	                                   not queued behind bulk frames */
+	uint32_t encrypted;             /* 1: the network is not to see what it carries:
+	                                   -ENOKEY, or RESET where that shows only later,
+	                                   unless peer is this host or both agents encrypt
+	                                   ([driver] encrypt in sluiced.conf) */
 };
 
 /*
@@ -155,6 +159,7 @@ struct slu_open_options {
  *   -EACCES     the other end was opened with another token
  *   -EEXIST     this end is open already
  *   -EHOSTUNREACH  the agent knows no node of that name
+ *   -ENOKEY     the way to the peer is not encrypted, and was to be
  *   -ENOSPC     max_channels are open: each is guaranteed a frame
  *   -ESTALE     another cluster id than the agent's
  *   -ENOTCONN   the agent is gone (re-attach)

@@ -63,6 +63,7 @@ struct slu_wal_stream {
 	const char *peer;       /* node name of the other end's agent; NULL, "": same host */
 	uint64_t rendezvous_timeout_ns; /* 0: the agent's setting */
 	uint32_t window_frames_max;     /* of data under way; 0: the agent's setting */
+	uint32_t encrypted;             /* as slu_open_options.encrypted */
 };
 #define SLU_WAL_MOTION_DATA     UINT32_C(0xfffffff0)
 #define SLU_WAL_MOTION_FEEDBACK UINT32_C(0xfffffff1)

@@ -141,6 +141,7 @@ static int act(struct actor *actor)
 	                                         ? actor->task.rendezvous_timeout_ns
 	                                         : UINT64_C(20000000000),
 	        .urgent = actor->task.urgent,
+	        .encrypted = actor->task.encrypted,
 	};
 	bool sends = actor->task.direction == SLU_SEND;
 	slu_endpoint *endpoint;

@@ -23,6 +23,7 @@ struct actor_task {
 	uint64_t rows; /* to send or expect; UINT64_MAX: until `enough`, or without end */
 	uint64_t seed; /* of the row sizes */
 	bool urgent;
+	bool encrypted;
 	uint64_t rendezvous_timeout_ns; /* 0: 20 s */
 	uint64_t pause_ns;              /* a receiver rests that long, once */
 };

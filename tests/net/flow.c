@@ -70,6 +70,7 @@ void flow_start_end(struct flow *flow, const struct hosts *hosts, unsigned from,
 	        .key = {.cluster = ACTOR_CLUSTER, .motion = 1, .source = from, .destination = to},
 	        .rows = options->rows,
 	        .urgent = options->urgent,
+	        .encrypted = options->encrypted,
 	        .rendezvous_timeout_ns = options->rendezvous_timeout_ns,
 	};
 	task->key.query = task->seed = flow->query;

@@ -21,6 +21,7 @@ struct flow {
 struct flow_options {
 	uint64_t rows;
 	bool urgent;
+	bool encrypted;                 /* or not at all */
 	uint64_t rendezvous_timeout_ns; /* 0: 20 s */
 };
 

@@ -154,7 +154,7 @@ static void on_up(void *ctx, uint32_t node_idx, uint32_t peer)
 	node->peers[peer].dead_ns = WORLD_NEVER;
 	snprintf(name, sizeof(name), "node%u", peer);
 	engine_peer_up(node->engine, peer, name, engine_address(other->engine), node_idx < peer,
-	               now_ns);
+	               false, now_ns);
 }
 
 static void on_down(void *ctx, uint32_t node_idx, uint32_t peer)

@@ -80,7 +80,8 @@ static void peer_up(struct host *host, const struct host *peer)
 	else if (slu_driver_find("loop")->address(peer->driver, address) < 0)
 		die("no address");
 	engine_peer_up(host->engine, peer->idx, name, address,
-	               peer->engine && host->idx < peer->idx, host->hosts->now_ns);
+	               peer->engine && host->idx < peer->idx, host->hosts->config.encrypted,
+	               host->hosts->now_ns);
 }
 
 void hosts_peer_up(struct hosts *hosts, uint32_t a, uint32_t b)

@@ -57,6 +57,7 @@ struct hosts_config {
 	uint32_t frames; /* beyond those that the arena needs; 0: 32 */
 	uint64_t advertise_ns;
 	bool crc32c;
+	bool encrypted;                   /* ops can */
 	const char *queue_frames;         /* that a session takes at once; NULL: the driver's 64 */
 	const struct slu_driver_ops *ops; /* around those of loop; NULL: these */
 };

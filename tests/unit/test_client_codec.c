@@ -195,8 +195,8 @@ static void refuses_an_open_out_of_range(void)
 	message.open.key.reserved = 1;
 	assert_refused(&message, CLIENT_SIDE_PROCESS, 0, "reserved");
 	message = make_open();
-	message.open.urgent = 2;
-	assert_refused(&message, CLIENT_SIDE_PROCESS, 0, "urgent 2");
+	message.open.flags = 4;
+	assert_refused(&message, CLIENT_SIDE_PROCESS, 0, "flags 0x4");
 	message = make_open();
 	memset(message.open.peer, 'x', sizeof(message.open.peer));
 	assert_refused(&message, CLIENT_SIDE_PROCESS, 0, "not terminated");

@@ -102,6 +102,7 @@ static void fills_in_every_default(void)
 	CU_ASSERT_STRING_EQUAL(config->driver.name, "tcp");
 	CU_ASSERT_EQUAL(config->driver.session_count, 1);
 	CU_ASSERT_FALSE(config->driver.crc32c);
+	CU_ASSERT_FALSE(config->driver.encrypt);
 	CU_ASSERT_EQUAL(config->peer_count, 0);
 	CU_ASSERT_EQUAL(config_check(config, error), 0);
 	config_free(config);
@@ -118,7 +119,8 @@ static void reads_every_key(void)
 	        "max_processes = 12\nwindow_max = 32\nhugepages = never\nnuma = 3\n"
 	        "[control]\nlisten = 10.0.0.1:7400\nauth = psk\npsk_file = /k\npsk_identity = i\n"
 	        "ca_file = /ca\ncert_file = /c\nkey_file = /p\nauth_none_anywhere = yes\n"
-	        "[driver]\nname = fault:tcp\nsessions = 4\ncrc32c = yes\nsndbuf_bytes = 65536\n"
+	        "[driver]\nname = fault:tcp\nsessions = 4\ncrc32c = yes\nencrypt = yes\n"
+	        "sndbuf_bytes = 65536\n"
 	        "[peer n2]\naddress = n2.example:7400\n[peer n3]\naddress = 10.0.0.3:7401\n");
 
 	CU_ASSERT_STRING_EQUAL(config->agent.node, "n1");
@@ -138,6 +140,7 @@ static void reads_every_key(void)
 	CU_ASSERT_EQUAL(config->arena.numa_node, 3);
 	CU_ASSERT_EQUAL(config->control.auth, CONFIG_AUTH_PSK);
 	CU_ASSERT_STRING_EQUAL(config->control.key_file, "/p");
+	CU_ASSERT_TRUE(config->driver.encrypt);
 	CU_ASSERT_TRUE(config->control.auth_none_anywhere);
 	CU_ASSERT_STRING_EQUAL(config->driver.name, "fault:tcp");
 	CU_ASSERT_EQUAL(config->driver.option_count, 1);
@@ -263,6 +266,15 @@ static void refuses_no_authentication_beyond_loopback(void)
 	        AGENT "[control]\nauth = none\nauth_none_anywhere = yes\nlisten = 0.0.0.0:1\n");
 }
 
+static void refuses_encryption_without_authentication(void)
+{
+	assert_check_refuses(AGENT "[control]\nauth = none\nlisten = 127.0.0.1:1\n"
+	                           "[driver]\nencrypt = yes\n",
+	                     "no secret to make keys of");
+	assert_check_accepts(AGENT "[control]\nauth = none\nlisten = 127.0.0.1:1\n"
+	                           "[driver]\nencrypt = no\n");
+}
+
 static void peers_must_be_able_to_find_each_other(void)
 {
 	const char *none = AGENT "[control]\nauth = none\n";
@@ -338,6 +350,7 @@ int main(void)
 	        UNIT_TEST(checks_that_the_arena_holds_what_it_guarantees),
 	        UNIT_TEST(checks_that_one_late_sign_of_life_is_no_death),
 	        UNIT_TEST(refuses_no_authentication_beyond_loopback),
+	        UNIT_TEST(refuses_encryption_without_authentication),
 	        UNIT_TEST(peers_must_be_able_to_find_each_other),
 	        UNIT_TEST(secrets_must_be_there_private_and_long_enough),
 	        {NULL, NULL},

@@ -458,6 +458,11 @@ static void malformed_messages_before_hello_are_refused(void)
 	fd = rig_stranger(&bravo);
 	rig_stranger_send(fd, PEER_HELLO, payload, size_bytes - 1);
 	rig_assert_refused(fd, PEER_REFUSE_MALFORMED, "HELLO has no valid node name");
+	payload[offsetof(struct peer_hello_wire, flags)] = 2;
+	fd = rig_stranger(&bravo);
+	rig_stranger_send(fd, PEER_HELLO, payload, size_bytes);
+	rig_assert_refused(fd, PEER_REFUSE_MALFORMED, "HELLO is malformed");
+	payload[offsetof(struct peer_hello_wire, flags)] = 0;
 	fd = rig_stranger(&bravo);
 	rig_stranger_send(fd, PEER_HELLO, payload, 20);
 	rig_assert_refused(fd, PEER_REFUSE_MALFORMED, "HELLO is cut short");

@@ -197,6 +197,42 @@ static void a_shared_key_lets_two_agents_talk(void)
 	assert_pair_works();
 }
 
+static bool is_encrypted(const struct rig_node *node)
+{
+	struct peerlink_peer peer;
+
+	peerlink_peer_get(node->link, 0, &peer);
+	CU_ASSERT_TRUE(peer.known);
+	return peer.encrypted;
+}
+
+static void data_is_encrypted_when_either_side_wants_it(void)
+{
+	for (int wants = 0; wants < 4; wants++) {
+		rig_pair_init(&alpha, &bravo);
+		use_psk(&alpha, KEY_1, "sluice");
+		use_psk(&bravo, KEY_1, "sluice");
+		alpha.config.driver.encrypt = wants & 1;
+		bravo.config.driver.encrypt = wants & 2;
+		rig_pair_start(&alpha, &bravo);
+		RIG_UNTIL(alpha.ups == 1 && bravo.ups == 1);
+		CU_ASSERT_EQUAL(is_encrypted(&alpha), wants != 0);
+		CU_ASSERT_EQUAL(is_encrypted(&bravo), wants != 0);
+		rig_pair_stop(&alpha, &bravo);
+	}
+}
+
+/* Its keys would have been for all to read. */
+static void nothing_counts_as_encrypted_without_authentication(void)
+{
+	rig_pair_init(&alpha, &bravo);
+	alpha.config.driver.encrypt = bravo.config.driver.encrypt = true;
+	rig_pair_start(&alpha, &bravo);
+	RIG_UNTIL(alpha.ups == 1 && bravo.ups == 1);
+	CU_ASSERT_FALSE(is_encrypted(&alpha) || is_encrypted(&bravo));
+	rig_pair_stop(&alpha, &bravo);
+}
+
 static void another_key_is_refused(void)
 {
 	rig_pair_init(&alpha, &bravo);
@@ -405,6 +441,8 @@ int main(void)
 {
 	static const struct unit_test tests[] = {
 	        UNIT_TEST(a_shared_key_lets_two_agents_talk),
+	        UNIT_TEST(data_is_encrypted_when_either_side_wants_it),
+	        UNIT_TEST(nothing_counts_as_encrypted_without_authentication),
 	        UNIT_TEST(another_key_is_refused),
 	        UNIT_TEST(another_name_of_the_key_is_refused),
 	        UNIT_TEST(a_server_with_a_certificate_does_not_pass_for_one_with_the_key),

@@ -89,6 +89,7 @@ static const struct key config_keys[] = {
 	{"driver", "name", KEY_TEXT, DRIVER(name), 1, 63, NULL},
 	{"driver", "sessions", KEY_U32, DRIVER(session_count), 1, 64, NULL},
 	{"driver", "crc32c", KEY_BOOL, DRIVER(crc32c), 0, 0, NULL},
+	{"driver", "encrypt", KEY_BOOL, DRIVER(encrypt), 0, 0, NULL},
 	{"peer", "address", KEY_ADDRESS, offsetof(struct config_peer, address), 0, 0, NULL},
 };
 /* clang-format on */

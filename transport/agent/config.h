@@ -76,6 +76,7 @@ struct config_driver {
 	char *name;             /* "tcp", "fault:tcp" */
 	uint32_t session_count; /* bulk sessions per peer and poller */
 	bool crc32c;            /* check sum per frame */
+	bool encrypt;           /* what it moves between hosts */
 	/* Every other key of [driver]; the driver's open checks them. */
 	struct slu_driver_option *options;
 	size_t option_count;

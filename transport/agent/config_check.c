@@ -134,6 +134,10 @@ static int check_control(const struct config *config, char *error)
 	const struct config_control *control = &config->control;
 	struct stat status;
 
+	if (config->driver.encrypt && control->auth == CONFIG_AUTH_NONE)
+		return check_fail(error,
+		                  "[driver] encrypt = yes and [control] auth = none: there would "
+		                  "be no secret to make keys of. Use auth = psk or cert");
 	if (!control->listen.host[0] && !config->peer_count)
 		return 0; /* a cluster of one host: nobody to talk to */
 	switch (control->auth) {

@@ -14,6 +14,7 @@ static const struct counter_info infos[ARENA_COUNTERS] = {
                                     false},
         [ARENA_CLIENTS_REFUSED] = {"clients_refused", "Connections refused", false},
         [ARENA_PEERS_UP] = {"peers_up", "Peers connected", true},
+        [ARENA_PEERS_ENCRYPTED] = {"peers_encrypted", "Peers connected, data encrypted", true},
         [ARENA_PEERS_LOST] = {"peers_lost", "Peer connections lost", false},
         [ARENA_TX_FRAMES] = {"tx_frames", "Frames sent to peers", false},
         [ARENA_TX_BYTES] = {"tx_bytes", "Payload sent to peers", false},

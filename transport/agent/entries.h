@@ -62,6 +62,7 @@ struct entry_far {
 	uint32_t poller;     /* whose engine */
 	uint32_t request_id; /* of the open that waits for the engine's answer; 0: none */
 	bool urgent;
+	bool encrypted;  /* or not at all */
 	bool listed;     /* in waiting */
 	bool close_sent; /* the engine was told that the local end is closed */
 	TAILQ_ENTRY(entry) waiting;

@@ -5,6 +5,7 @@
  */
 #include "transport/agent/conductor.h"
 #include "transport/agent/config_value.h"
+#include "transport/agent/poller.h"
 #include "transport/agent/probe.h"
 #include "transport/arena.h"
 #include "transport/clock.h"
@@ -151,8 +152,9 @@ static void print_config(const struct config *config)
 		printf(" %u", (unsigned)config->agent.allow_uids[i]);
 	printf("\n");
 	print_arena(config);
-	printf("driver %s, %u sessions per peer and poller, crc32c %s\n", config->driver.name,
-	       config->driver.session_count, config->driver.crc32c ? "on" : "off");
+	printf("driver %s, %u sessions per peer and poller, crc32c %s, encrypt %s\n",
+	       config->driver.name, config->driver.session_count,
+	       config->driver.crc32c ? "on" : "off", config->driver.encrypt ? "on" : "off");
 	if (control->listen.host[0])
 		printf("control %s port %s, auth %s\n", control->listen.host, control->listen.port,
 		       auth_names[control->auth]);
@@ -204,7 +206,7 @@ int main(int argc, char **argv)
 	}
 	if (options.probe) {
 		status = probe_run(config, options.json, stdout);
-	} else if (config_check(config, error) < 0) {
+	} else if (config_check(config, error) < 0 || poller_config_check(config, error) < 0) {
 		fprintf(stderr, "sluiced: %s: %s\n", options.config_path, error);
 		status = 1;
 	} else if (options.check_config) {

@@ -126,7 +126,9 @@ int peer_hello_decode(const void *data, size_t size_bytes, struct peer_hello *re
 	hello.known_generation = le64toh(wire.known_generation);
 	hello.frame_size_bytes = le32toh(wire.frame_size_bytes);
 	hello.rail_count = wire.rail_count;
-	if (wire.reserved || !hello.generation || hello.rail_count > PEER_RAILS_MAX)
+	hello.encrypt = le16toh(wire.flags) & PEER_HELLO_ENCRYPT;
+	if (le16toh(wire.flags) & ~PEER_HELLO_ENCRYPT || !hello.generation ||
+	    hello.rail_count > PEER_RAILS_MAX)
 		return codec_fail(error, "HELLO is malformed");
 	if (reader_word(&reader, hello.node, wire.name_size, sizeof(hello.node)) ||
 	    !config_name_valid(hello.node))
@@ -152,6 +154,7 @@ size_t peer_hello_encode(const struct peer_hello *hello, void *ret_data)
 	        .frame_size_bytes = htole32(hello->frame_size_bytes),
 	        .name_size = (uint8_t)strlen(hello->node),
 	        .rail_count = (uint8_t)hello->rail_count,
+	        .flags = htole16(hello->encrypt ? PEER_HELLO_ENCRYPT : 0),
 	};
 
 	next = mempcpy(next, &wire, sizeof(wire));

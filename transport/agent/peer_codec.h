@@ -28,6 +28,7 @@ struct peer_hello {
 	uint64_t generation;
 	uint64_t known_generation; /* 0: holds no state about the receiver */
 	uint32_t frame_size_bytes;
+	bool encrypt;
 	char node[CONFIG_NAME_MAX];
 	uint32_t rail_count;
 	struct peer_rail rails[PEER_RAILS_MAX];

@@ -55,6 +55,9 @@ struct peer_header_wire {
 };
 static_assert(sizeof(struct peer_header_wire) == 8, "wire format");
 
+/* ENCRYPT: this side wants what the driver moves encrypted; then both do it. */
+enum peer_hello_flags { PEER_HELLO_ENCRYPT = 1 };
+
 /* magic and version stay where they are in every version, so that agents that
  * cannot talk can still say so. */
 struct peer_hello_wire {
@@ -69,7 +72,7 @@ struct peer_hello_wire {
 	uint32_t frame_size_bytes; /* must be the same on both sides */
 	uint8_t name_size;         /* bytes of the node name that follows */
 	uint8_t rail_count;
-	uint16_t reserved; /* 0 */
+	uint16_t flags; /* enum peer_hello_flags; an unknown one is refused */
 };
 static_assert(sizeof(struct peer_hello_wire) == 40, "wire format");
 static_assert(offsetof(struct peer_hello_wire, cluster_id) == 8, "no padding");

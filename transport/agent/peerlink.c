@@ -404,6 +404,7 @@ void peerlink_peer_get(const struct peerlink *pl, uint32_t peer_idx, struct peer
 	*ret_peer = (struct peerlink_peer){
 	        .up = peer->up != NULL,
 	        .known = peer->known,
+	        .encrypted = peer->encrypted,
 	        .generation = peer->generation,
 	        .heard_ns = peer->heard_ns,
 	        .rtt_ns = peer->rtt_ns,
@@ -430,6 +431,7 @@ static int peerlink_setup(struct peerlink *pl, const struct peerlink_options *op
 	pl->hello.cluster_id = config->agent.cluster_id;
 	pl->hello.generation = options->generation;
 	pl->hello.frame_size_bytes = (uint32_t)config->arena.frame_size_bytes;
+	pl->hello.encrypt = config->driver.encrypt;
 	snprintf(pl->hello.node, sizeof(pl->hello.node), "%s", config->agent.node);
 	pl->hello.rail_count = options->rail_count;
 	for (uint32_t i = 0; i < options->rail_count; i++)

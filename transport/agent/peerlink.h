@@ -116,6 +116,8 @@ const char *peerlink_address(const struct peerlink *peerlink);
 struct peerlink_peer {
 	bool up;
 	bool known;          /* up, or down and not yet dead */
+	bool encrypted;      /* while known: either side wants what drivers move encrypted,
+	                        and both have proved who they are */
 	uint64_t generation; /* while known */
 	uint64_t heard_ns;   /* when it was last heard from, while known */
 	uint64_t rtt_ns;     /* of the last PING; 0: none yet */

@@ -34,8 +34,9 @@ struct peer {
 	uint64_t redial_ns; /* UINT64_MAX: not before something else happens */
 	uint64_t backoff_ns;
 	struct gone gone;
-	bool answered; /* it took a connection of ours since it is known */
-	bool known;    /* state is held: up, or down and not yet dead */
+	bool answered;  /* it took a connection of ours since it is known */
+	bool known;     /* state is held: up, or down and not yet dead */
+	bool encrypted; /* while known: what the driver moves is to be */
 	uint64_t generation;
 	uint64_t heard_ns;
 	uint64_t ping_ns; /* stamp of the last PING */

@@ -178,6 +178,9 @@ void peerlink_peer_came_up(struct peerlink *pl, struct conn *conn, uint32_t peer
 	peer->up = conn;
 	peer->known = true;
 	peer->generation = hello->generation;
+	/* Without authentication there is no secret to make keys of. */
+	peer->encrypted = (hello->encrypt || pl->hello.encrypt) &&
+	                  pl->config->control.auth != CONFIG_AUTH_NONE;
 	peer->heard_ns = now_ns;
 	peer->redial_ns = UINT64_MAX;
 	peer->backoff_ns = PEERLINK_BACKOFF_NS_MIN;
@@ -187,8 +190,10 @@ void peerlink_peer_came_up(struct peerlink *pl, struct conn *conn, uint32_t peer
 	peer_reason_set(peer, "");
 	peerlink_timer(pl, now_ns + pl->config->agent.peer_timeout_ns);
 	pl->stats.ups++;
-	log_event(LOG_LEVEL_INFO, "peer_up", "peer=%s address=%s generation=%" PRIx64 " resumed=%s",
-	          peer->config->name, conn->address, hello->generation, resumed ? "yes" : "no");
+	log_event(LOG_LEVEL_INFO, "peer_up",
+	          "peer=%s address=%s generation=%" PRIx64 " resumed=%s encrypted=%s",
+	          peer->config->name, conn->address, hello->generation, resumed ? "yes" : "no",
+	          peer->encrypted ? "yes" : "no");
 	pl->callbacks.peer_up(peer_idx, hello, resumed, pl->callbacks.ctx);
 }
 

@@ -202,6 +202,26 @@ static int poller_prepare(struct poller *poller)
 	                 poller->doorbell_fd, doorbells_find, poller->config.doorbells);
 }
 
+int poller_config_check(const struct config *config, char *error)
+{
+	const struct slu_driver_ops *ops = slu_driver_find(config->driver.name);
+
+	if (!config->peer_count && !config->control.listen.host[0])
+		return 0;
+	if (!ops) {
+		snprintf(error, CONFIG_ERROR_MAX, "[driver] name: this build has no driver '%s'",
+		         config->driver.name);
+		return -EINVAL;
+	}
+	if (config->driver.encrypt && !(ops->caps & SLU_DRIVER_ENCRYPTION)) {
+		snprintf(error, CONFIG_ERROR_MAX,
+		         "[driver] encrypt = yes, and driver '%s' does not encrypt",
+		         config->driver.name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int poller_create(const struct poller_config *config, struct poller **ret_poller, char *error)
 {
 	struct poller *poller = calloc(1, sizeof(*poller));
@@ -214,13 +234,12 @@ int poller_create(const struct poller_config *config, struct poller **ret_poller
 	poller->config = *config;
 	poller->in.event_fd = poller->epoll_fd = poller->doorbell_fd = -1;
 	sem_init(&poller->started, 0, 0);
-	poller->ops = slu_driver_find(config->config->driver.name);
-	if (!poller->ops) {
-		snprintf(error, CONFIG_ERROR_MAX, "[driver] name: this build has no driver '%s'",
-		         config->config->driver.name);
+	result = poller_config_check(config->config, error);
+	if (result < 0) {
 		poller_free(poller);
-		return -EINVAL;
+		return result;
 	}
+	poller->ops = slu_driver_find(config->config->driver.name);
 	result = mailbox_init(&poller->in);
 	if (result == 0)
 		result = poller_prepare(poller);

@@ -51,6 +51,11 @@ struct poller_event {
 
 /* ---- from the conductor ------------------------------------------------ */
 
+/* Whether this build has the driver that the configuration names, and the driver does
+ * what is asked of it; a host without peers needs none. 0; -EINVAL with error
+ * (CONFIG_ERROR_MAX bytes). */
+int poller_config_check(const struct config *config, char *error);
+
 /* Makes the thread and, on it, engine and driver. *ret_poller is returned owned.
  * error: CONFIG_ERROR_MAX bytes. */
 int poller_create(const struct poller_config *config, struct poller **ret_poller, char *error);
@@ -65,7 +70,7 @@ const char *poller_address(const struct poller *poller);
 size_t poller_backlog_bytes(const struct poller *poller);
 
 void poller_peer_up(struct poller *poller, uint32_t peer, uint32_t epoch, const char *name,
-                    const char *address, bool connects);
+                    const char *address, bool connects, bool encrypted);
 void poller_peer_down(struct poller *poller, uint32_t peer);
 void poller_peer_dead(struct poller *poller, uint32_t peer, const char *reason);
 void poller_message(struct poller *poller, uint32_t peer, const void *message, size_t size_bytes);

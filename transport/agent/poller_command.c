@@ -26,6 +26,7 @@ struct command {
 	uint32_t peer;
 	uint32_t epoch;    /* PEER_UP */
 	bool connects;     /* PEER_UP */
+	bool encrypted;    /* PEER_UP */
 	uint32_t chan_idx; /* CLOSE */
 	int error;         /* CLOSE */
 	struct engine_open open;
@@ -118,7 +119,7 @@ static void command_run(struct poller *poller, const struct command *command, ui
 	case COMMAND_PEER_UP:
 		poller->epochs[command->peer] = command->epoch;
 		engine_peer_up(poller->engine, command->peer, text, command->second,
-		               command->connects, now_ns);
+		               command->connects, command->encrypted, now_ns);
 		break;
 	case COMMAND_PEER_DOWN:
 		engine_peer_down(poller->engine, command->peer, now_ns);
@@ -201,7 +202,7 @@ size_t poller_backlog_bytes(const struct poller *poller)
 }
 
 void poller_peer_up(struct poller *poller, uint32_t peer, uint32_t epoch, const char *name,
-                    const char *address, bool connects)
+                    const char *address, bool connects, bool encrypted)
 {
 	size_t name_bytes = strlen(name) + 1, address_bytes = strlen(address) + 1;
 	struct command *command = command_new(COMMAND_PEER_UP, name_bytes + address_bytes);
@@ -209,6 +210,7 @@ void poller_peer_up(struct poller *poller, uint32_t peer, uint32_t epoch, const 
 	command->peer = peer;
 	command->epoch = epoch;
 	command->connects = connects;
+	command->encrypted = encrypted;
 	memcpy(command->bytes, name, name_bytes);
 	memcpy(command->bytes + name_bytes, address, address_bytes);
 	command->second = (const char *)command->bytes + name_bytes;

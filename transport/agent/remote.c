@@ -92,6 +92,24 @@ static void remote_expire(struct deadline *deadline, uint64_t now_ns)
 	remote_settle(remote, entry);
 }
 
+static void plain_text(const struct remote *remote, uint32_t peer, char *ret_text, size_t bytes)
+{
+	snprintf(ret_text, bytes,
+	         "what goes from %s to node %s is not encrypted ([driver] encrypt)",
+	         remote->config.config->agent.node, peer_name(remote, peer));
+}
+
+void entry_refuse_plain(struct remote *remote, struct entry *entry)
+{
+	char text[CHAN_REASON_BYTES];
+
+	plain_text(remote, entry->far.peer, text, sizeof(text));
+	entry_unlist(remote, entry);
+	entry->far.state = ENTRY_DONE;
+	entry_reset(remote->config.entries, entry, ENOKEY, text);
+	remote_settle(remote, entry);
+}
+
 /* The peer has to come first. */
 static int entry_wait(struct remote *remote, struct entry *entry)
 {
@@ -118,7 +136,8 @@ static void entry_init(struct remote *remote, struct entry *entry, struct member
 	entry->deadline.expire = remote_expire;
 	entry->timeout_ns = timeout_ns > INT64_MAX ? INT64_MAX : timeout_ns;
 	entry->far.peer = peer;
-	entry->far.urgent = open->urgent;
+	entry->far.urgent = open->flags & CLIENT_OPEN_URGENT;
+	entry->far.encrypted = open->flags & CLIENT_OPEN_ENCRYPTED;
 	entry->far.local_end = sends ? END_SENDER : END_RECEIVER;
 	entry->far.state = ENTRY_DONE;
 	entry_end_take(entry, entry->far.local_end, member);
@@ -138,6 +157,11 @@ int remote_open(struct remote *remote, struct member *member, const struct clien
 		snprintf(error, CLIENT_TEXT_BYTES, "the agent on %s has no peer '%s'", node,
 		         open->peer);
 		return -EHOSTUNREACH;
+	}
+	if (open->flags & CLIENT_OPEN_ENCRYPTED && remote->peers[peer].poller_count &&
+	    !remote->peers[peer].encrypted) {
+		plain_text(remote, (uint32_t)peer, error, CLIENT_TEXT_BYTES);
+		return -ENOKEY;
 	}
 	result = entries_take(remote->config.entries, &open->key, &open->token, open->window_max,
 	                      true, &entry);

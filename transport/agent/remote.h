@@ -40,6 +40,7 @@ struct remote_peer {
 	uint32_t poller_count; /* used with it; 0: not known, it has not come yet */
 	uint32_t epoch;        /* counts its connections */
 	bool up;
+	bool encrypted;             /* while poller_count is known */
 	struct entry_queue waiting; /* channels, for it to come */
 };
 
@@ -53,8 +54,8 @@ struct remote {
 	struct mailbox mailbox; /* of what pollers say */
 	struct loop_source mailbox_source;
 	struct remote_peer *peers;
-	uint32_t up_count;
-	uint32_t engine_entries; /* that an engine has */
+	uint32_t up_count, encrypted_count; /* of peers, the latter of those up */
+	uint32_t engine_entries;            /* that an engine has */
 };
 
 /* Starts the pollers and the peer connections. error: CONFIG_ERROR_MAX bytes. */

@@ -24,6 +24,10 @@ static inline const char *peer_name(const struct remote *remote, uint32_t peer)
  * before. A local end that is closed already has left EOS or STOP to deliver. */
 int entry_start(struct remote *remote, struct entry *entry);
 
+/* The channel has waited for its peer and wants its data encrypted, which the link to
+ * the peer is not: reset it. */
+void entry_refuse_plain(struct remote *remote, struct entry *entry);
+
 /* No engine has it any more. */
 void entry_engine_done(struct remote *remote, struct entry *entry);
 

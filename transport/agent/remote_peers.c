@@ -59,6 +59,7 @@ static void on_peer_up(uint32_t peer_idx, const struct peer_hello *hello, bool r
 	struct remote_peer *peer = &remote->peers[peer_idx];
 	uint32_t count =
 	        hello->rail_count < remote->poller_count ? hello->rail_count : remote->poller_count;
+	struct peerlink_peer link;
 	struct entry *entry, *next;
 
 	peer->epoch++;
@@ -70,14 +71,21 @@ static void on_peer_up(uint32_t peer_idx, const struct peer_hello *hello, bool r
 	 * those of one start of that agent. */
 	peer->poller_count = count;
 	peer->up = true;
+	peerlink_peer_get(remote->peerlink, peer_idx, &link);
+	peer->encrypted = link.encrypted;
+	remote->encrypted_count += link.encrypted;
 	arena_count_set(remote->config.arena, ARENA_PEERS_UP, ++remote->up_count);
+	arena_count_set(remote->config.arena, ARENA_PEERS_ENCRYPTED, remote->encrypted_count);
 	for (uint32_t i = 0; i < count; i++)
 		poller_peer_up(remote->pollers[i], peer_idx, peer->epoch,
 		               peer_name(remote, peer_idx), hello->rails[i].address,
-		               peerlink_connects(remote->peerlink, peer_idx));
+		               peerlink_connects(remote->peerlink, peer_idx), peer->encrypted);
 	for (entry = TAILQ_FIRST(&peer->waiting); entry; entry = next) {
 		next = TAILQ_NEXT(entry, far.waiting);
-		entry_start(remote, entry);
+		if (entry->far.encrypted && !peer->encrypted)
+			entry_refuse_plain(remote, entry);
+		else
+			entry_start(remote, entry);
 	}
 }
 
@@ -87,7 +95,9 @@ static void peer_not_up(struct remote *remote, struct remote_peer *peer)
 	if (!peer->up)
 		return;
 	peer->up = false;
+	remote->encrypted_count -= peer->encrypted;
 	arena_count_set(remote->config.arena, ARENA_PEERS_UP, --remote->up_count);
+	arena_count_set(remote->config.arena, ARENA_PEERS_ENCRYPTED, remote->encrypted_count);
 	arena_count(remote->config.arena, ARENA_PEERS_LOST, 1);
 }
 

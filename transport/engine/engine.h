@@ -65,9 +65,10 @@ const char *engine_address(const struct engine *engine);
 /* A peer's control connection is up. The same generation as before: go on where
  * it was; else the conductor has called engine_peer_dead first. address is that
  * of the peer's driver. name is copied. connects: this side opens the sessions
- * (exactly one side of a pair does). */
+ * (exactly one side of a pair does). encrypted: sessions are, which both sides must
+ * have agreed on; control messages carry what gives the keys. */
 void engine_peer_up(struct engine *engine, uint32_t peer, const char *name, const char *address,
-                    bool connects, uint64_t now_ns);
+                    bool connects, bool encrypted, uint64_t now_ns);
 /* How to call a peer in reasons while it has not been up; optional. */
 void engine_peer_name(struct engine *engine, uint32_t peer, const char *name);
 /* Its control connection is lost; it may come back. */

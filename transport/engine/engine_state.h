@@ -187,7 +187,8 @@ struct peer {
 	uint32_t bulk_sessions; /* as configured, and at least one for each rail */
 	bool known;             /* was up once */
 	bool control_up;
-	bool connects; /* this side opens the sessions */
+	bool connects;  /* this side opens the sessions */
+	bool encrypted; /* its sessions are */
 	uint32_t sessions_up;
 	uint32_t joined;  /* lanes that wait for data or credit */
 	uint64_t lost_ns; /* no session since, though lanes are joined; ENGINE_NEVER */

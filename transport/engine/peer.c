@@ -151,7 +151,7 @@ static void peer_address_set(struct peer *peer, const char *address)
 }
 
 void engine_peer_up(struct engine *engine, uint32_t number, const char *name, const char *address,
-                    bool connects, uint64_t now_ns)
+                    bool connects, bool encrypted, uint64_t now_ns)
 {
 	struct peer *peer = peer_named(engine, number, name);
 	struct lane *lane;
@@ -162,6 +162,7 @@ void engine_peer_up(struct engine *engine, uint32_t number, const char *name, co
 	peer_address_set(peer, address);
 	peer->control_up = true;
 	peer->connects = connects;
+	peer->encrypted = encrypted;
 	rendezvous_drop(peer, false); /* those still open are told again */
 	TAILQ_FOREACH (lane, &peer->lanes, peer_link) {
 		if (lane->peer_ended || lane->end_acked)

@@ -6,6 +6,7 @@
  * lost is replaced; its channels meanwhile use another of the same peer.
  */
 #include "transport/engine/engine_state.h"
+#include "transport/engine/session_keys.h"
 
 #include "transport/clock.h"
 #include "transport/log.h"
@@ -253,6 +254,32 @@ static void session_connecting(struct session *session, bool crc32c)
 	engine_timer_at(engine, session->retry_ns);
 }
 
+/* hello: as it goes over the wire, or came. 0 too where nothing is encrypted. */
+static int session_protect(struct peer *peer, struct slu_session *driver_session,
+                           const uint8_t *secret, const void *hello)
+{
+	struct engine *engine = peer->engine;
+	struct slu_driver_keys keys;
+	int r;
+
+	if (!peer->encrypted)
+		return 0;
+	r = session_keys_derive(secret, hello, peer->connects, &keys);
+	if (r == 0)
+		r = engine->ops->session_protect(engine->driver, driver_session, &keys);
+	explicit_bzero(&keys, sizeof(keys));
+	return r;
+}
+
+/* What the hello shows of the secret: itself, or where it gives the keys, a proof. */
+static int session_shown(const struct peer *peer, const uint8_t *secret, uint8_t *ret_shown)
+{
+	if (peer->encrypted)
+		return session_keys_proof(secret, ret_shown);
+	memcpy(ret_shown, secret, WIRE_SECRET_BYTES);
+	return 0;
+}
+
 /* ---- the connecting side ------------------------------------------------- */
 
 static void session_request(struct session *session)
@@ -304,12 +331,30 @@ void session_timers(struct session *session, uint64_t now_ns)
 	}
 }
 
-const char *session_grant_received(struct peer *peer, const struct wire_session_grant *grant)
+static int session_connect(struct session *session, const struct wire_session_grant *grant)
 {
-	struct engine *engine = peer->engine;
+	struct engine *engine = session->peer->engine;
 	struct wire_hello hello = {.index = grant->index, .peer = grant->peer};
 	uint8_t message[SLU_DRIVER_HELLO_BYTES];
 	char address[SLU_DRIVER_ADDRESS_MAX];
+	int r = session_shown(session->peer, grant->secret, hello.secret);
+
+	if (r < 0)
+		return r;
+	hello.flags = engine->crc32c ? WIRE_SESSION_CRC32C : 0;
+	wire_hello_encode(message, &hello);
+	session_address(session, address);
+	r = engine->ops->connect(engine->driver, address, message, session,
+	                         &session->driver_session);
+	if (r < 0) {
+		session->driver_session = NULL;
+		return r;
+	}
+	return session_protect(session->peer, session->driver_session, grant->secret, message);
+}
+
+const char *session_grant_received(struct peer *peer, const struct wire_session_grant *grant)
+{
 	struct session *session;
 	int r;
 
@@ -318,18 +363,12 @@ const char *session_grant_received(struct peer *peer, const struct wire_session_
 	session = &peer->sessions[grant->index];
 	if (session->state != SESSION_REQUESTED)
 		return NULL; /* asked twice, when the first answer was late */
-	hello.flags = engine->crc32c ? WIRE_SESSION_CRC32C : 0;
-	memcpy(hello.secret, grant->secret, sizeof(hello.secret));
-	wire_hello_encode(message, &hello);
-	session_address(session, address);
-	r = engine->ops->connect(engine->driver, address, message, session,
-	                         &session->driver_session);
-	if (r < 0) {
-		session->driver_session = NULL;
+	r = session_connect(session, grant);
+	if (r < 0)
 		session_lost(session, strerror(-r));
-		return NULL;
-	}
-	session_connecting(session, engine->crc32c || grant->flags & WIRE_SESSION_CRC32C);
+	else
+		session_connecting(session,
+		                   peer->engine->crc32c || grant->flags & WIRE_SESSION_CRC32C);
 	return NULL;
 }
 
@@ -360,6 +399,7 @@ const char *session_request_received(struct peer *peer, uint8_t index)
 /* Whose hello it is; NULL: nobody's. */
 static struct session *session_by_hello(struct engine *engine, const struct wire_hello *hello)
 {
+	uint8_t expected[WIRE_SECRET_BYTES];
 	struct session *session;
 
 	if (hello->peer >= engine->peer_room || !engine->peers[hello->peer] ||
@@ -367,7 +407,8 @@ static struct session *session_by_hello(struct engine *engine, const struct wire
 		return NULL;
 	session = &engine->peers[hello->peer]->sessions[hello->index];
 	if (!session->granted || engine->now_ns >= session->grant_ns ||
-	    !engine_secret_equal(session->secret, hello->secret, sizeof(session->secret)))
+	    session_shown(session->peer, session->secret, expected) < 0 ||
+	    !engine_secret_equal(expected, hello->secret, sizeof(expected)))
 		return NULL;
 	return session;
 }
@@ -377,6 +418,7 @@ static void session_accept(struct engine *engine, const struct slu_driver_event 
 	struct wire_hello hello;
 	const char *problem = wire_hello_decode(event->message, &hello);
 	struct session *session = problem ? NULL : session_by_hello(engine, &hello);
+	int r;
 
 	if (!session) {
 		engine->ops->session_close(engine->driver, event->session);
@@ -389,7 +431,11 @@ static void session_accept(struct engine *engine, const struct slu_driver_event 
 	}
 	/* The peer has lost the one before, though we have not seen that yet. */
 	session_drop(session);
-	if (engine->ops->session_accept(engine->driver, event->session, session) < 0) {
+	r = session_protect(session->peer, event->session, session->secret, event->message);
+	explicit_bzero(session->secret, sizeof(session->secret));
+	if (r == 0)
+		r = engine->ops->session_accept(engine->driver, event->session, session);
+	if (r < 0) {
 		engine->ops->session_close(engine->driver, event->session);
 		return;
 	}
