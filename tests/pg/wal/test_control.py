@@ -7,7 +7,8 @@ import os
 import signal
 import time
 
-from walcase import WalCase, flushed, insert, main, stat_replication, wait_until
+from walcase import (Skip, WalCase, flushed, insert, main, over_sluice, stat_replication,
+                     wait_until)
 
 
 def stat_receiver(standby):
@@ -22,6 +23,10 @@ def stat_receiver(standby):
 
 
 class Authentication(WalCase):
+    """links_encrypted: what the agents move between hosts is."""
+
+    links_encrypted = False
+
     @classmethod
     def prepare_servers(cls):
         cls.primary = cls.make_primary(password_encryption="scram-sha-256")
@@ -53,8 +58,8 @@ class Authentication(WalCase):
         self.wait_streaming(self.primary)
         insert(self.primary, 200)
         self.assert_same_data(self.primary, self.standby)
-        if encrypted and self.over == "tcp":
-            # Drivers do not encrypt: what must be encrypted stays on the connection.
+        if encrypted and self.over == "tcp" and not self.links_encrypted:
+            # What must be encrypted stays on the connection.
             self.standby.wait_log("streaming WAL over TCP instead of Sluice: .*demands an encrypted")
             self.assertEqual(self.standby.value(
                 "select driver from sluice.stat_walstream where role = 'receiver'"), "libpq")
@@ -104,6 +109,40 @@ class Authentication(WalCase):
         self.connect_standby("")
         self.standby.wait_log("must be superuser or replication role to start walsender", mark)
         self.primary.execute("alter role streamer replication")
+
+
+    @over_sluice
+    def test_a_standby_that_fell_back_is_not_disturbed_while_links_are_not_encrypted(self):
+        if self.over != "tcp":
+            self.skipTest("there is nothing to fall back for")
+        self.allow("host", "scram-sha-256")
+        self.primary.configure(log_replication_commands="on").reload()
+        mark = self.primary.log_mark()
+        self.standby.configure(**{"sluice.walstream_retry": "1s"})
+        self.connect_standby("password=right sslmode=require")
+        self.assert_streams(encrypted=True)
+        wait_until(lambda: self.primary.log(mark).count("SHOW sluice.walstream_offer_encrypted") > 2,
+                   "the standby has asked again", 60)
+        self.assertEqual(self.standby.value("select fallbacks from sluice.stat_walstream"
+                                            " where role = 'receiver'"), 1)
+
+
+class AuthenticationBetweenAgentsThatEncrypt(Authentication):
+    """What must be encrypted goes over Sluice, for that is."""
+
+    agent_settings = {"driver": {"encrypt": "yes"}}
+    links_encrypted = True
+    # What has nothing to do with that.
+    test_a_password_is_asked_for_and_kept_secret = None
+    test_a_wrong_password_gets_no_stream = None
+    test_a_role_without_the_right_to_replicate_gets_no_stream = None
+    test_a_standby_that_fell_back_is_not_disturbed_while_links_are_not_encrypted = None
+
+    @classmethod
+    def prepare(cls):
+        if cls.over != "tcp":
+            raise Skip("it is about two agents")
+        super().prepare()
 
 
 class Timeouts(WalCase):

@@ -145,6 +145,11 @@ static void define_words(void)
 	DefineCustomStringVariable("sluice.walstream_offer",
 	                           "Shows a standby the terms of a stream.", NULL, &no_value, "",
 	                           PGC_INTERNAL, flags, NULL, NULL, offer_show);
+	DefineCustomStringVariable("sluice.walstream_offer_encrypted",
+	                           "Shows a standby the terms of a stream that nobody on the "
+	                           "network can read.",
+	                           NULL, &no_value, "", PGC_INTERNAL, flags, NULL, NULL,
+	                           offer_encrypted_show);
 	DefineCustomStringVariable("sluice.walstream_accept",
 	                           "Shows a standby that its stream is open.", NULL, &no_value, "",
 	                           PGC_INTERNAL, flags, NULL, NULL, accept_show);

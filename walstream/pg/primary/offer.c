@@ -91,14 +91,15 @@ static void history_read(TimeLineID timeline)
 	MemoryContextSwitchTo(caller);
 }
 
-static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_offer)
+static int sender_open(const struct terms_wish *wish, bool encrypted, struct terms_offer *ret_offer)
 {
 	TimeLineID timeline;
 	struct slu_walsender_options options = {
 	        .stream = {.cluster = wish->cluster,
 	                   .destination = 1,
 	                   .peer = wish->node,
-	                   .rendezvous_timeout_ns = RENDEZVOUS_NS},
+	                   .rendezvous_timeout_ns = RENDEZVOUS_NS,
+	                   .encrypted = encrypted},
 	        .source = {.read = stream_read, .timeline = timeline_end},
 	        .system_id = GetSystemIdentifier(),
 	        /* The walreceiver takes what it has for whole records up to the end of a page. */
@@ -117,13 +118,6 @@ static int sender_open(const struct terms_wish *wish, struct terms_offer *ret_of
 	options.stream.stream = ret_offer->stream;
 	options.stream.token = ret_offer->token;
 	return slu_walsender_open(endpoint, &options, slu_now_ns(), &sender);
-}
-
-/* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
-static bool encryption_is_demanded(const struct terms_wish *wish)
-{
-	return walpg_encryption_demanded &&
-	       pg_strcasecmp(wish->node, slu_endpoint_node(endpoint)) != 0;
 }
 
 /* Whether this process serves a standby that has wished for a stream; a refusal if the
@@ -149,11 +143,29 @@ static bool wish_read(struct terms_wish *ret_wish, const char **ret_refusal)
 	return false;
 }
 
-const char *offer_show(void)
+/* Why sender_open() failed. */
+static const char *sender_refuse(int result)
+{
+	const char *why = slu_endpoint_error(endpoint);
+
+	if (result == -EMSGSIZE)
+		return refuse("the frames of the agent's arena are too small for a page of WAL");
+	if (!why[0])
+		why = strerror(-result);
+	if (result == -ENOKEY)
+		return refuse(psprintf("%s demands an encrypted connection, and %s",
+		                       walpg_encryption_demanded ? "pg_hba.conf of the primary"
+		                                                 : "primary_conninfo",
+		                       why));
+	return refuse(psprintf("on the primary: %s", why));
+}
+
+/* encrypted: the standby wants nobody on the network to read its stream. */
+static const char *offer(bool encrypted)
 {
 	char reason[WALPG_REASON_BYTES];
 	struct terms_wish wish;
-	struct terms_offer offer;
+	struct terms_offer terms;
 	const char *refusal;
 	static bool at_exit;
 	uint64_t cluster;
@@ -172,20 +184,22 @@ const char *offer_show(void)
 		return refuse(psprintf("the standby's cluster id is " UINT64_FORMAT
 		                       ", the primary's " UINT64_FORMAT,
 		                       wish.cluster, cluster));
-	if (encryption_is_demanded(&wish))
-		return refuse("pg_hba.conf of the primary demands an encrypted connection, and WAL "
-		              "between hosts would not be");
-	r = sender_open(&wish, &offer);
-	if (r == -EMSGSIZE)
-		return refuse("the frames of the agent's arena are too small for a page of WAL");
-	if (r < 0) {
-		const char *why = slu_endpoint_error(endpoint);
-
-		return refuse(psprintf("on the primary: %s", why[0] ? why : strerror(-r)));
-	}
+	r = sender_open(&wish, encrypted || walpg_encryption_demanded, &terms);
+	if (r < 0)
+		return sender_refuse(r);
 	strlcpy(peer, wish.node, sizeof(peer));
-	terms_offer_write(&offer, answer);
+	terms_offer_write(&terms, answer);
 	return answer;
+}
+
+const char *offer_show(void)
+{
+	return offer(false);
+}
+
+const char *offer_encrypted_show(void)
+{
+	return offer(true);
 }
 
 /* Until the standby's end has come and was welcomed. NULL, or why it was not. */

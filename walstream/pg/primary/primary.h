@@ -25,6 +25,7 @@ extern char *walpg_wish;
 
 /* Show hooks of settings that are commands of the standby, in its walsender only. */
 const char *offer_show(void);
+const char *offer_encrypted_show(void);
 const char *accept_show(void);
 const char *decline_show(void);
 

@@ -145,23 +145,28 @@ static bool option_demands(const PQconninfoOption *option)
 	       (strcmp(option->val, "require") == 0 || strncmp(option->val, "verify-", 7) == 0);
 }
 
-/* Between hosts WAL travels as the agents' driver sends it: not encrypted. */
-static bool encryption_is_demanded(PGconn *libpq, const struct terms_offer *offer)
+/* Then the stream is to be, too: the agents of both hosts see to that. */
+static bool encryption_is_demanded(PGconn *libpq)
 {
-	PQconninfoOption *options;
+	PQconninfoOption *options = PQconninfo(libpq);
 	bool demanded = false;
 
-	if (pg_strcasecmp(offer->node, slu_endpoint_node(standby.endpoint)) == 0)
-		return false;
-	options = PQconninfo(libpq);
 	for (PQconninfoOption *option = options; option && option->keyword; option++)
 		demanded |= option_demands(option);
 	PQconninfoFree(options);
 	return demanded;
 }
 
-static bool offer_read(PGconn *libpq, const char *answer, struct terms_offer *ret_offer,
-                       char *ret_reason)
+/* What the primary answers who wants a stream, as say(). */
+static char *offer_ask(PGconn *libpq, char *ret_reason)
+{
+	return say(libpq,
+	           encryption_is_demanded(libpq) ? "sluice.walstream_offer_encrypted"
+	                                         : "sluice.walstream_offer",
+	           ret_reason);
+}
+
+static bool offer_read(const char *answer, struct terms_offer *ret_offer, char *ret_reason)
 {
 	const char *refusal = terms_refusal(answer);
 
@@ -173,11 +178,6 @@ static bool offer_read(PGconn *libpq, const char *answer, struct terms_offer *re
 		snprintf(ret_reason, WALPG_REASON_BYTES,
 		         "the primary's module speaks version %u, the standby's version %u",
 		         ret_offer->version, TERMS_VERSION);
-	else if (encryption_is_demanded(libpq, ret_offer))
-		strlcpy(ret_reason,
-		        "primary_conninfo demands an encrypted connection, and WAL between hosts "
-		        "would not be",
-		        WALPG_REASON_BYTES);
 	else
 		return true;
 	return false;
@@ -192,7 +192,8 @@ static bool receiver_open(const struct terms_offer *offer, const WalRcvStreamOpt
 	                   .destination = 1,
 	                   .token = offer->token,
 	                   .peer = offer->node,
-	                   .rendezvous_timeout_ns = RENDEZVOUS_NS},
+	                   .rendezvous_timeout_ns = RENDEZVOUS_NS,
+	                   .encrypted = encryption_is_demanded(standby.libpq)},
 	        .name = standby.name,
 	        .system_id = GetSystemIdentifier(),
 	        .timeline = stream->proto.physical.startpointTLI,
@@ -261,13 +262,13 @@ static bool accepted(char *ret_reason)
 
 bool negotiate_stream(const WalRcvStreamOptions *options, char *ret_reason)
 {
-	char *answer = say(standby.libpq, "sluice.walstream_offer", ret_reason);
+	char *answer = offer_ask(standby.libpq, ret_reason);
 	struct terms_offer offer;
 
 	if (!answer)
 		return false;
-	if (offer_read(standby.libpq, answer, &offer, ret_reason) &&
-	    receiver_open(&offer, options, ret_reason) && accepted(ret_reason)) {
+	if (offer_read(answer, &offer, ret_reason) && receiver_open(&offer, options, ret_reason) &&
+	    accepted(ret_reason)) {
 		const char *node = offer.node;
 		bool remote = slu_walreceiver_status(standby.receiver)->remote;
 		struct walpg_stat *stat = standby_stat();
@@ -293,8 +294,8 @@ static bool probe(WalReceiverConn *conn)
 
 	if (!libpq)
 		return false;
-	answer = say(libpq, "sluice.walstream_offer", reason);
-	return answer && offer_read(libpq, answer, &offer, reason);
+	answer = offer_ask(libpq, reason);
+	return answer && offer_read(answer, &offer, reason);
 }
 
 bool negotiate_probe(void)
