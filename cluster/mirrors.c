@@ -40,7 +40,7 @@ static int clone_start(const struct cluster *cluster, const struct cluster_serve
 	        "-X stream --create-slot --slot \"$5\" && touch \"$4/standby.signal\"";
 	const struct cluster_server *primary = mirror_primary(cluster, mirror);
 	const struct cluster_host *host = cluster_host_of(cluster, mirror);
-	char *address = server_address(cluster, primary), *name = mirror_name(mirror);
+	char *address = server_address_from(cluster, primary, host), *name = mirror_name(mirror);
 	char *port = cluster_text("%d", primary->port), *what = cluster_text("cloning %s", name);
 	const char *const argv[] = {"/bin/sh",
 	                            "-c",

@@ -54,8 +54,9 @@ static void put_upstream(FILE *out, const struct cluster *cluster,
                          const struct cluster_server *mirror)
 {
 	const struct cluster_server *primary = mirror_primary(cluster, mirror);
-	const char *host = cluster_host_of(cluster, mirror)->name;
-	char *address = server_address(cluster, primary), *name = mirror_name(mirror);
+	const struct cluster_host *own = cluster_host_of(cluster, mirror);
+	const char *host = own->name;
+	char *address = server_address_from(cluster, primary, own), *name = mirror_name(mirror);
 
 	fprintf(out, "primary_conninfo = 'host=%s port=%d user=%s application_name=%s", address,
 	        primary->port, cluster->user, name);

@@ -9,13 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+char *server_address_from(const struct cluster *cluster, const struct cluster_server *server,
+                          const struct cluster_host *host)
+{
+	const struct cluster_host *own = cluster_host_of(cluster, server);
+
+	if (cluster_is_local(own) && cluster_is_local(host))
+		return cluster_path(cluster, "socket");
+	return cluster_text("%s", own->address);
+}
+
 char *server_address(const struct cluster *cluster, const struct cluster_server *server)
 {
-	const struct cluster_host *host = cluster_host_of(cluster, server);
-
-	if (cluster_is_local(host))
-		return cluster_path(cluster, "socket");
-	return cluster_text("%s", host->address);
+	return server_address_from(cluster, server, &cluster->hosts[0]);
 }
 
 /* ---- one program for many servers, in parallel ---- */

@@ -30,7 +30,10 @@ int servers_stop(const struct cluster *cluster, enum servers_group group, const 
 
 int servers_reload(const struct cluster *cluster);
 
-/* Where its clients find it: directory of the Unix socket, or address. Owned. */
+/* Where clients on that host find it: directory of the Unix socket, or address. Owned. */
+char *server_address_from(const struct cluster *cluster, const struct cluster_server *server,
+                          const struct cluster_host *host);
+/* As this, from the coordinator's host. */
 char *server_address(const struct cluster *cluster, const struct cluster_server *server);
 
 /* Whether it takes connections. */
