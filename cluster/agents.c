@@ -44,6 +44,7 @@ static char *agent_config(const struct cluster *cluster, const struct cluster_ho
 		put_address(out, "listen", host->address, host->agent_port);
 		fputs("[driver]\n", out);
 		put_address(out, "listen", host->address, 0); /* any port; peers are told */
+		fprintf(out, "encrypt = %s\n", cluster->encrypt ? "yes" : "no");
 	}
 	for (size_t i = 0; i < cluster->host_count; i++) {
 		const struct cluster_host *peer = &cluster->hosts[i];

@@ -144,10 +144,10 @@ int cluster_load(const char *directory, struct cluster *ret_cluster)
 		        cluster.directory ? error.text : strerror(errno));
 		goto out;
 	}
-	if (json_unpack_ex(root, &error, 0, "{s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
+	if (json_unpack_ex(root, &error, 0, "{s:i, s:I, s:s, s:s, s:s, s:s, s:s, s?b, s:o, s:o}",
 	                   "version", &version, "id", &id, "user", &user, "pg_bin", &pg_bin,
-	                   "agent", &agent, "ssh", &ssh, "arena_size", &arena_size, "hosts", &hosts,
-	                   "servers", &servers) < 0) {
+	                   "agent", &agent, "ssh", &ssh, "arena_size", &arena_size, "encrypt",
+	                   &cluster.encrypt, "hosts", &hosts, "servers", &servers) < 0) {
 		fprintf(stderr, "sluice: %s: %s\n", path, error.text);
 		goto out;
 	}
@@ -197,10 +197,11 @@ static json_t *description_json(const struct cluster *cluster)
 		                                         server->host, "port", server->port,
 		                                         "data_directory", server->data_directory));
 	}
-	return json_pack("{s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "version",
+	return json_pack("{s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o}", "version",
 	                 DESCRIPTION_VERSION, "id", (json_int_t)cluster->id, "user", cluster->user,
 	                 "pg_bin", cluster->pg_bin, "agent", cluster->agent, "ssh", cluster->ssh,
-	                 "arena_size", cluster->arena_size, "hosts", hosts, "servers", servers);
+	                 "arena_size", cluster->arena_size, "encrypt", cluster->encrypt, "hosts",
+	                 hosts, "servers", servers);
 }
 
 /* By a new file that takes the old one's place: a reader sees one or the other. */

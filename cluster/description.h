@@ -37,6 +37,7 @@ struct cluster {
 	char *agent;                /* path of sluiced, on every host */
 	char *ssh;                  /* command, with options, that reaches other hosts */
 	char *arena_size;           /* as in sluiced.conf */
+	int encrypt;                /* whether agents encrypt what they move between hosts */
 	struct cluster_host *hosts; /* [host_count], hosts[0] the coordinator's */
 	size_t host_count;
 	struct cluster_server *servers; /* [server_count], the coordinator first */

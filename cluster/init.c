@@ -57,6 +57,9 @@ static void init_usage(FILE *out)
 	      "      --pg-bin DIR        of PostgreSQL 15; default " DEFAULT_PG_BIN "\n"
 	      "      --agent FILE        sluiced; default: beside this program, else in PATH\n"
 	      "      --ssh COMMAND       default 'ssh -o BatchMode=yes'\n"
+	      "      --no-encryption     of rows on their way between hosts: less CPU, where the\n"
+	      "                          network is trusted. Mirrors then stream WAL by\n"
+	      "                          PostgreSQL's connections, which stay encrypted\n"
 	      "      --arena-size SIZE   of each host's shared memory; default 384M\n"
 	      "      --locale LOCALE     of the databases; default C.UTF-8\n"
 	      "  -j, --json              a JSON object per step\n"
@@ -68,6 +71,7 @@ enum {
 	OPT_OWN_AGENTS = 256,
 	OPT_STANDBY,
 	OPT_MIRRORS,
+	OPT_NO_ENCRYPTION,
 	OPT_PG_BIN,
 	OPT_AGENT,
 	OPT_SSH,
@@ -123,6 +127,9 @@ static int init_option(int option, struct init_options *options, const char **ho
 	case OPT_MIRRORS:
 		plan->mirrors = true;
 		return -1;
+	case OPT_NO_ENCRYPTION:
+		plan->no_encryption = true;
+		return -1;
 	case 'u':
 		plan->user = optarg;
 		return -1;
@@ -166,6 +173,7 @@ static int init_options_read(int argc, char **argv, struct init_options *options
 	        {"standby", no_argument, NULL, OPT_STANDBY},
 	        {"mirrors", no_argument, NULL, OPT_MIRRORS},
 	        {"own-agents", no_argument, NULL, OPT_OWN_AGENTS},
+	        {"no-encryption", no_argument, NULL, OPT_NO_ENCRYPTION},
 	        {"user", required_argument, NULL, 'u'},
 	        {"pg-bin", required_argument, NULL, OPT_PG_BIN},
 	        {"agent", required_argument, NULL, OPT_AGENT},

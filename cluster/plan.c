@@ -243,6 +243,7 @@ int plan_make(const struct plan_options *options, struct cluster *ret_cluster)
 	        .agent = cluster_text("%s", options->agent),
 	        .ssh = cluster_text("%s", options->ssh),
 	        .arena_size = cluster_text("%s", options->arena_size),
+	        .encrypt = options->host_count && !options->no_encryption,
 	};
 
 	/* JSON and PostgreSQL have no unsigned 64 bits: 62 are random enough. */

@@ -15,10 +15,11 @@ struct plan_options {
 	size_t host_count;
 	const char *address; /* of this host for others; NULL: none given */
 	int segments_per_host;
-	int port;        /* of the coordinator; segments and agents have the next ones */
-	bool standby;    /* of the coordinator */
-	bool mirrors;    /* one per segment, on the next host */
-	bool own_agents; /* each segment of this host with an agent of its own */
+	int port;           /* of the coordinator; segments and agents have the next ones */
+	bool standby;       /* of the coordinator */
+	bool mirrors;       /* one per segment, on the next host */
+	bool own_agents;    /* each segment of this host with an agent of its own */
+	bool no_encryption; /* of what agents move between hosts */
 	const char *user;
 	const char *pg_bin;
 	const char *agent;

@@ -31,10 +31,10 @@ class Cluster:
     """own_agents: an agent per segment, so that rows between them go through a driver.
     hosts: "TARGET=ADDRESS" of other hosts, reached by the command ssh; else all is on this
     one. prefix: of the `sluice` command, such as `ip netns exec`. mirrors: of all
-    segments, and a standby."""
+    segments, and a standby. more: options of `sluice init`."""
 
     def __init__(self, tree, segments=2, name="cluster", own_agents=False, hosts=(), address=None,
-                 ssh=None, prefix=(), mirrors=False, settings=None):
+                 ssh=None, prefix=(), mirrors=False, settings=None, more=()):
         self.tree = tree
         self.workspace = tree.workspace
         self.segments = segments * max(1, len(hosts))
@@ -47,6 +47,7 @@ class Cluster:
         arguments += ["--standby", "--mirrors"] if mirrors else []
         arguments += ["--address", address] if address else []
         arguments += ["--ssh", ssh] if ssh else []
+        arguments += more
         for host in hosts:
             arguments += ["--host", host]
         # Told first: also an init that is cut off has started processes.

@@ -2,19 +2,25 @@
 """A standby of the coordinator and a mirror of each segment, as `sluice init` makes them:
 they stream over Sluice, and have what their primaries have."""
 import json
+import os
 
 from cluster import Case, Cluster, main, wait_until
+from hosts import Hosts
 
 
 class Mirrors(Case):
-    """driver: over what the mirrors stream; own_agents sends WAL from agent to agent."""
+    """driver: over what the mirrors stream; options: of the cluster."""
 
-    own_agents = False
+    segments = 2
     driver = "shm"
 
     @classmethod
+    def options(cls):
+        return {}
+
+    @classmethod
     def prepare(cls):
-        cls.cluster = Cluster(cls.tree, 2, own_agents=cls.own_agents, mirrors=True)
+        cls.cluster = Cluster(cls.tree, cls.segments, mirrors=True, **cls.options())
 
     def mirrors(self):
         state = json.loads(self.cluster.sluice("state", "-d", self.cluster.directory, "--json",
@@ -59,8 +65,34 @@ class Mirrors(Case):
 
 
 class MirrorsOfOtherAgents(Mirrors):
-    own_agents = True
+    """WAL goes from agent to agent."""
+
     driver = "network"
+
+    @classmethod
+    def options(cls):
+        return {"own_agents": True}
+
+
+class MirrorsOnOtherHosts(Mirrors):
+    """Servers let each other in over TLS alone: the agents encrypt, so WAL is theirs."""
+
+    segments = 1
+    driver = "network"
+    test_mirrors_have_what_their_primaries_have = None  # that is the same elsewhere
+
+    @classmethod
+    def options(cls):
+        return Hosts(cls.workspace, 2).options()
+
+    def test_agents_encrypt_what_goes_between_hosts(self):
+        for host in self.cluster.description["hosts"]:
+            directory = os.path.join(self.cluster.directory, f"agent-{host['name']}")
+            with open(os.path.join(directory, "log"), encoding="utf-8") as log:
+                peers = [line for line in log if "event=peer_up" in line]
+            self.assertTrue(peers)
+            for line in peers:
+                self.assertIn("encrypted=yes", line)
 
 
 if __name__ == "__main__":
