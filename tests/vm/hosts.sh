@@ -123,7 +123,7 @@ told()
 }
 
 # As told, but the agent of host KILLER is killed, and started again: its peer knows
-# when it is back or after peer_timeout.
+# when connects to it are refused for long enough, or when it is back.
 agent_killed()
 {
 	local result quiet pid
