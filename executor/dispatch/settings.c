@@ -78,13 +78,15 @@ static const char *const settings_always[] = {
 
 typedef struct Setting {
 	struct config_generic *guc;
+	char *name; /* lasts longer than guc */
 	bool always;
 	bool sent; /* to some QE of this session: from then on it may need a reset there */
 } Setting;
 
 static Setting *settings;
 static int settings_count;
-static int settings_known; /* GetNumConfigOptions() when the list was made */
+static struct config_generic **settings_known; /* all there were when the list was made */
+static int settings_known_count;
 
 static bool name_in(const char *name, const char *const *names, int count)
 {
@@ -94,34 +96,51 @@ static bool name_in(const char *name, const char *const *names, int count)
 	return false;
 }
 
+/* The list that is given up may point to settings that are gone: a module that is loaded
+ * puts its own in the place of those that had been given before, and frees them. */
+static void settings_forget(void)
+{
+	for (int i = 0; i < settings_count; i++)
+		pfree(settings[i].name);
+	if (settings != NULL) {
+		pfree(settings);
+		pfree(settings_known);
+	}
+}
+
 /* The settings a session can change. Made again when a module has added some. */
 static void settings_list(void)
 {
 	struct config_generic **gucs = get_guc_variables();
 	int guc_count = GetNumConfigOptions();
+	struct config_generic **known;
 	Setting *list;
 	int count = 0;
 
-	if (settings_known == guc_count)
+	if (settings_known_count == guc_count &&
+	    memcmp(settings_known, gucs, guc_count * sizeof(*gucs)) == 0)
 		return;
+	known = MemoryContextAlloc(TopMemoryContext, guc_count * sizeof(*known));
+	memcpy(known, gucs, guc_count * sizeof(*known));
 	list = MemoryContextAllocZero(TopMemoryContext, guc_count * sizeof(Setting));
 	for (int i = 0; i < guc_count; i++) {
 		if ((gucs[i]->context != PGC_USERSET && gucs[i]->context != PGC_SUSET) ||
 		    name_in(gucs[i]->name, settings_local, lengthof(settings_local)))
 			continue;
 		list[count].guc = gucs[i];
+		list[count].name = MemoryContextStrdup(TopMemoryContext, gucs[i]->name);
 		list[count].always =
 		        name_in(gucs[i]->name, settings_always, lengthof(settings_always));
 		for (int j = 0; j < settings_count; j++)
-			if (strcmp(settings[j].guc->name, gucs[i]->name) == 0)
+			if (strcmp(settings[j].name, gucs[i]->name) == 0)
 				list[count].sent = settings[j].sent;
 		count++;
 	}
-	if (settings != NULL)
-		pfree(settings);
+	settings_forget();
 	settings = list;
 	settings_count = count;
-	settings_known = guc_count;
+	settings_known = known;
+	settings_known_count = guc_count;
 }
 
 static bool setting_applies(const Setting *setting)

@@ -84,6 +84,16 @@ class Sessions(DispatchCase):
         self.setting_on_segments(connection, "my.own", "value")
         connection.close()
 
+    def test_a_setting_given_before_its_library_was_loaded_is_sent(self):
+        connection = self.cluster.connect()
+        self.run_sql(connection, "set plpgsql.extra_errors = 'too_many_rows'")
+        self.assertEqual(self.on_segments(connection, "select 1"), 2)
+        self.run_sql(connection, "do 'begin end'")  # puts a variable in the place of the name
+        self.setting_on_segments(connection, "plpgsql.extra_errors", "too_many_rows")
+        self.run_sql(connection, "set plpgsql.extra_errors = 'none'")
+        self.setting_on_segments(connection, "plpgsql.extra_errors", "none")
+        connection.close()
+
     def test_the_user_of_a_segment_is_the_current_user_of_the_coordinator(self):
         self.cluster.execute("create role reader")
         connection = self.cluster.connect()
