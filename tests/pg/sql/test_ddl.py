@@ -340,6 +340,20 @@ class Everywhere(ClusterCase):
         self.cluster.execute("drop table guarded")
         self.assert_same()
 
+    def test_a_sample_of_rows_is_for_the_owner_of_the_table(self):
+        self.cluster.execute("create role reader login; create table screened (a int);"
+                             "insert into screened select generate_series(1, 100);"
+                             "grant select on screened to reader;"
+                             "alter table screened enable row level security")
+        as_reader = {"content": 0, "user": "reader", "options": "-c sluice.session_role=client"}
+        self.assertEqual(self.cluster.value("select count(*) from screened", **as_reader), 0)
+        with self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+            self.cluster.query("select * from sluice.sample_rows('screened', 100) as x (a int)",
+                               **as_reader)
+        self.cluster.execute("analyze screened")
+        self.assertEqual(self.cluster.value("select reltuples from pg_class where relname = 'screened'"), 100)
+        self.cluster.execute("drop table screened; drop role reader")
+
     def test_all_nodes_agree_after_a_segment_has_crashed_among_statements(self):
         random.seed(SEED)
         print("SLUICE_SEED=%d" % SEED, end=" ")
