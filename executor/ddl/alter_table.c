@@ -63,15 +63,9 @@ static bool is_key(Oid relid, AttrNumber column)
 /* Whether any table of the hierarchy has rows. */
 bool mpp_table_is_empty(Oid relid)
 {
-	char *command = psprintf("SELECT 1 FROM %s LIMIT 1", mpp_qualified_name(relid));
-	bool is_empty;
-
-	SPI_connect();
-	if (SPI_execute(command, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for rows in \"%s\"", get_rel_name(relid));
-	is_empty = SPI_processed == 0;
-	SPI_finish();
-	return is_empty;
+	return mpp_execute_on_all_rows(
+	               psprintf("SELECT 1 FROM %s LIMIT 1", mpp_qualified_name(relid)),
+	               SPI_OK_SELECT) == 0;
 }
 
 /* ---- columns of the distribution key ---- */

@@ -13,6 +13,7 @@
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
 #include <commands/defrem.h>
+#include <commands/tablecmds.h>
 #include <executor/spi.h>
 #include <lib/stringinfo.h>
 #include <miscadmin.h>
@@ -52,12 +53,22 @@ static void check_can_move(Oid relid)
 	table_close(table, NoLock);
 }
 
-static void run_insert(const char *command)
+/* What an error leaves of the security context, the end of the transaction restores. */
+uint64 mpp_execute_on_all_rows(const char *command, int expected)
 {
+	uint64 rows;
+	int context;
+	Oid user;
+
+	GetUserIdAndSecContext(&user, &context);
 	SPI_connect();
-	if (SPI_execute(command, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not move rows: %s", command);
+	SetUserIdAndSecContext(user, context | SECURITY_NOFORCE_RLS);
+	if (SPI_execute(command, false, 0) != expected)
+		elog(ERROR, "could not execute: %s", command);
+	rows = SPI_processed;
+	SetUserIdAndSecContext(user, context);
 	SPI_finish();
+	return rows;
 }
 
 /* Columns that can be inserted. */
@@ -101,11 +112,15 @@ static void move_rows(Oid relid, MppPolicy policy, List *columns)
 
 	mpp_run_statement(psprintf("CREATE UNLOGGED TABLE %s (LIKE %s) WITH (distributed_by = %s)",
 	                           moved, table, quote_literal_cstr(option)));
-	run_insert(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", moved, stored, stored, table));
+	mpp_execute_on_all_rows(
+	        psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", moved, stored, stored, table),
+	        SPI_OK_INSERT);
 	mpp_run_statement(psprintf("TRUNCATE %s", table));
 	label_all(relid, policy, columns);
-	run_insert(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", table,
-	                    stored, stored, moved));
+	mpp_execute_on_all_rows(
+	        psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", table,
+	                 stored, stored, moved),
+	        SPI_OK_INSERT);
 	mpp_run_statement(psprintf("DROP TABLE %s", moved));
 }
 
@@ -140,8 +155,9 @@ void mpp_security_label(MppCall *call)
 		mpp_run_everywhere(call, NULL, NULL, NULL);
 		return;
 	}
-	relid = RangeVarGetRelid(makeRangeVarFromNameList(castNode(List, statement->object)),
-	                         AccessExclusiveLock, false);
+	relid = RangeVarGetRelidExtended(
+	        makeRangeVarFromNameList(castNode(List, statement->object)), AccessExclusiveLock, 0,
+	        RangeVarCallbackOwnsRelation, NULL);
 	mpp_label_parse(statement->label, &policy, &columns);
 	/* pg_restore labels the partitions, too, after they have what their parent has. */
 	if (mpp_parents(relid) != NIL && mpp_distribution_get(relid) != NULL) {

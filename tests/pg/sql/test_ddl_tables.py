@@ -112,6 +112,29 @@ class Tables(ClusterCase):
         self.cluster.execute("insert into moving (b, c) values ('y', 5)")
         self.assertEqual(self.cluster.value("select a from moving where b = 'y'"), 1001)
         self.cluster.execute("drop table moving")
+    def test_rows_that_policies_hide_from_the_owner_move_too(self):
+        self.cluster.execute("create role mover; grant all on schema public to mover")
+        for rows in ("hidden", "shown"):
+            self.cluster.execute("create table screened (a int, b int) with (distributed_by = 'a');"
+                                 "alter table screened owner to mover;"
+                                 "alter table screened enable row level security;"
+                                 "alter table screened force row level security;"
+                                 f"create policy p on screened using ({'b > 5' if rows == 'shown' else 'false'})")
+            self.cluster.execute("insert into screened select n, n % 10 from generate_series(1, 100) n")
+            connection = self.cluster.connect()
+            with connection.cursor() as cursor:
+                cursor.execute("set role mover")
+                cursor.execute("alter table screened set (distributed_by = 'b')")
+                cursor.execute("select count(*) from screened")
+                self.assertEqual(cursor.fetchone(), (40 if rows == "shown" else 0,))
+            connection.close()
+            self.assertEqual(self.cluster.query("select count(*), sum(a) from screened"), [(100, 5050)])
+            for content, contents in enumerate(self.contents("screened")):
+                for key in {b for _, b in contents}:
+                    self.assertEqual(self.cluster.value(f"select sluice.hash_segment({key})"), content)
+            self.cluster.execute("drop table screened")
+        self.cluster.execute("drop owned by mover; drop role mover")
+
 
     def test_a_change_of_distribution_that_is_rolled_back_moves_nothing(self):
         self.cluster.execute("create table staying as select n as a, n % 7 as b"
