@@ -70,6 +70,26 @@ bool mpp_type_has_hash(Oid type)
 	return OidIsValid(hash_function(type)) && is_same_everywhere(type);
 }
 
+bool mpp_hash_alike(Oid type, Oid other)
+{
+	Oid element;
+	Oid other_element;
+
+	type = getBaseType(type);
+	other = getBaseType(other);
+	element = get_base_element_type(type);
+	other_element = get_base_element_type(other);
+	if (OidIsValid(element) != OidIsValid(other_element))
+		return false;
+	/* All arrays are of one operator family, and hash as their elements do. */
+	if (OidIsValid(element))
+		return mpp_hash_alike(element, other_element);
+	return type == other ||
+	       (get_typtype(type) == TYPTYPE_BASE &&
+	        lookup_type_cache(type, TYPECACHE_HASH_OPFAMILY)->hash_opf ==
+	                lookup_type_cache(other, TYPECACHE_HASH_OPFAMILY)->hash_opf);
+}
+
 static MppHashKind kind_of(const FmgrInfo *function)
 {
 	if (function->fn_addr == hashint4extended)

@@ -34,5 +34,8 @@ extern void mpp_label_init(void);
 extern void mpp_distribution_of_columns(Oid relid, MppPolicy policy, List *columns,
                                         MppDistribution *ret_distribution);
 extern bool mpp_type_has_hash(Oid type);
+/* Whether what is equal in one type is in the other, and has the same hash: integers of all
+ * sizes, text and varchar, but not text and bpchar. */
+extern bool mpp_hash_alike(Oid type, Oid other);
 
 #endif

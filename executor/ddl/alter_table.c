@@ -28,8 +28,8 @@
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/syscache.h>
-#include <utils/typcache.h>
 
+#include "executor/catalog/label.h"
 #include "executor/catalog/node.h"
 #include "executor/catalog/tableam.h"
 #include "executor/ddl/ddl.h"
@@ -73,17 +73,10 @@ bool mpp_table_is_empty(Oid relid)
 /* Whether all values of the old type, as the new one, have the hash they had. */
 static bool keeps_hash(Oid old_type, int32 old_typmod, Oid new_type, int32 new_typmod)
 {
-	Oid old_base = getBaseType(old_type);
-	Oid new_base = getBaseType(new_type);
-
-	if (lookup_type_cache(old_base, TYPECACHE_HASH_OPFAMILY)->hash_opf !=
-	    lookup_type_cache(new_base, TYPECACHE_HASH_OPFAMILY)->hash_opf)
-		return false;
 	/* A length or precision may change values; none cannot. */
 	if (new_typmod >= 0 && new_typmod != old_typmod)
 		return false;
-	/* Of the integers, and text with varchar, equal values are equal across types. */
-	return old_base == new_base || get_typtype(old_base) == TYPTYPE_BASE;
+	return mpp_hash_alike(old_type, new_type);
 }
 
 static void check_key_type(Oid relid, const AlterTableCmd *command)

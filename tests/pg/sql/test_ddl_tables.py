@@ -135,6 +135,22 @@ class Tables(ClusterCase):
             self.cluster.execute("drop table screened")
         self.cluster.execute("drop owned by mover; drop role mover")
 
+    def test_the_type_of_a_key_changes_only_where_its_hash_does_not(self):
+        for old, new, keeps in (("int[]", "bigint[]", True), ("int[]", "numeric[]", False),
+                                ("int", "bigint", True), ("varchar(9)[]", "text[]", True),
+                                ("real[]", "float8[]", True), ("int[]", "float8[]", False)):
+            with self.subTest(old=old, new=new):
+                self.cluster.execute(f"create table typed (k {old}) with (distributed_by = 'k')")
+                value = "array[n]" if "[" in old else "n"
+                self.cluster.execute(f"insert into typed select {value}::{old} from generate_series(1, 50) n")
+                sql = f"alter table typed alter column k type {new}"
+                if keeps:
+                    self.cluster.execute(sql)
+                    value = value.replace("n", "7") + f"::{new}"
+                    self.assertEqual(self.cluster.value(f"select count(*) from typed where k = {value}"), 1)
+                else:
+                    self.fails(sql, "0A000")
+                self.cluster.execute("drop table typed")
 
     def test_a_change_of_distribution_that_is_rolled_back_moves_nothing(self):
         self.cluster.execute("create table staying as select n as a, n % 7 as b"
