@@ -18,13 +18,36 @@ bool mpp_locus_partitioned(const MppLocus *locus)
 	return locus->kind == MPP_LOCUS_HASHED || locus->kind == MPP_LOCUS_STREWN;
 }
 
+/* Whether hashes under both collations agree on what is equal. */
+bool mpp_same_collation_hash(Oid left, Oid right)
+{
+	if (left == right)
+		return true;
+	return (!OidIsValid(left) || get_collation_isdeterministic(left)) &&
+	       (!OidIsValid(right) || get_collation_isdeterministic(right));
+}
+
+/* Without what only gives the value another name: some types of the same bytes differ in
+ * what is equal (text and bpchar), and so do collations. */
+static Expr *strip_relabel(Expr *expr)
+{
+	while (expr != NULL && IsA(expr, RelabelType)) {
+		Expr *arg = ((RelabelType *)expr)->arg;
+
+		if (!mpp_hash_alike(exprType((Node *)arg), exprType((Node *)expr)) ||
+		    !mpp_same_collation_hash(exprCollation((Node *)arg),
+		                             exprCollation((Node *)expr)))
+			break;
+		expr = arg;
+	}
+	return expr;
+}
+
 MppLocusKey *mpp_locus_key(Expr *expr, Oid opfamily, Oid collation)
 {
 	MppLocusKey *key = palloc0(sizeof(MppLocusKey));
 
-	while (IsA(expr, RelabelType))
-		expr = ((RelabelType *)expr)->arg;
-	key->expr = expr;
+	key->expr = strip_relabel(expr);
 	key->opfamily = opfamily;
 	key->collation = collation;
 	return key;
@@ -44,13 +67,6 @@ List *mpp_locus_senders(const MppLocus *locus)
 	if (locus->single != MPP_NOT_SINGLE)
 		return list_make1_int(locus->single);
 	return mpp_all_segments();
-}
-
-static Expr *strip_relabel(Expr *expr)
-{
-	while (expr != NULL && IsA(expr, RelabelType))
-		expr = ((RelabelType *)expr)->arg;
-	return expr;
 }
 
 static bool in_class(const EquivalenceClass *ec, const Expr *expr)
@@ -97,15 +113,6 @@ Oid mpp_hash_family(Expr *expr)
 		return InvalidOid;
 	entry = lookup_type_cache(type, TYPECACHE_HASH_OPFAMILY | TYPECACHE_HASH_EXTENDED_PROC);
 	return OidIsValid(entry->hash_extended_proc) ? entry->hash_opf : InvalidOid;
-}
-
-/* Whether hashes under both collations agree on what is equal. */
-bool mpp_same_collation_hash(Oid left, Oid right)
-{
-	if (left == right)
-		return true;
-	return (!OidIsValid(left) || get_collation_isdeterministic(left)) &&
-	       (!OidIsValid(right) || get_collation_isdeterministic(right));
 }
 
 bool mpp_locus_groups_in_place(PlannerInfo *root, const MppLocus *locus, List *exprs)

@@ -28,7 +28,7 @@ typedef enum MppLocusKind {
 } MppLocusKind;
 
 typedef struct MppLocusKey {
-	Expr *expr; /* without RelabelTypes */
+	Expr *expr; /* without RelabelTypes that change nothing of what is equal */
 	Oid opfamily;
 	Oid collation;
 } MppLocusKey;

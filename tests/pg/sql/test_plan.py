@@ -102,6 +102,31 @@ class Plan(ClusterCase):
                     "update mine set a = t.b from t where t.a = mine.a"):
             self.assertNotIn("Motion 1:2", self.explain(sql), "has state, or no type there")
 
+    def test_what_is_equal_as_another_type_or_collation_may_be_on_several_segments(self):
+        self.rows("create collation caseless (provider = icu, locale = 'und-u-ks-level2',"
+                  " deterministic = false);"
+                  "create table words (k text) with (distributed_by = 'k');"
+                  "create table names (k text) with (distributed_by = 'k');"
+                  "insert into words select chr(64 + i) from generate_series(1, 20) i;"
+                  "insert into names select chr(96 + i) from generate_series(1, 20) i;"
+                  "create table padded (k text) with (distributed_by = 'k');"
+                  "insert into padded select k || ' ' from words; analyze words; analyze names; analyze padded")
+        self.addCleanup(self.rows, "drop table words, names, padded; drop collation caseless")
+        for join in ("words w join padded n on w.k::bpchar = n.k::bpchar",
+                     "words w join names n on w.k collate caseless = n.k",
+                     "names w join words n on w.k = n.k collate caseless"):
+            self.assertEqual(self.rows("select count(*) from " + join), [(20,)], join)
+            self.assertEqual(self.rows("select count(*), sum(n) from (select count(*) n from "
+                                       f"{join} group by n.k) x"), [(20, 20)], join)
+        both = "(select k from words union all select k from padded)"
+        for group in (f"select k::bpchar from {both} x group by 1",
+                      f"select distinct k::bpchar from {both} x",
+                      "select k::bpchar from words union select k::bpchar from padded"):
+            self.assertEqual(self.rows(f"select count(*) from ({group}) x"), [(20,)], group)
+        self.rows("insert into words select k || ' ' from words")
+        self.assertEqual(self.rows("select count(*) from (select k::bpchar from words group by 1) x"), [(20,)])
+        self.assertEqual(self.rows("select max(n) from (select count(*) over (partition by k::bpchar) n from words) x"), [(2,)])
+
     def test_functions_of_a_row_are_called_where_it_is(self):
         self.move_for_nothing()
         for source in ("generate_series(1, t.b) x", "lateral (values (t.a), (t.b)) x"):
