@@ -69,8 +69,9 @@ static void forget(Datum arg, int cache_id, uint32 hash_value)
 
 void mpp_names_init(void)
 {
-	static const int caches[] = {RELOID,  TYPEOID,     PROCOID,      OPEROID,
-	                             COLLOID, OPFAMILYOID, NAMESPACEOID, ENUMOID};
+	static const int caches[] = {RELOID,      TYPEOID,   PROCOID,         OPEROID,      COLLOID,
+	                             OPFAMILYOID, CLAOID,    ENUMOID,         NAMESPACEOID, AUTHOID,
+	                             TSCONFIGOID, TSDICTOID, FOREIGNSERVEROID};
 	size_t i;
 
 	for (i = 0; i < lengthof(caches); i++)

@@ -70,6 +70,17 @@ static bool limit_may_go_down(PlannerInfo *root)
 
 /* ---- ORDER BY ---- */
 
+/* What names an object is ordered by its number, which each server has its own of. */
+static bool same_order_everywhere(PlannerInfo *root)
+{
+	ListCell *lc;
+
+	foreach (lc, get_sortgrouplist_exprs(root->parse->sortClause, root->processed_tlist))
+		if (mpp_means_another_row(exprType(lfirst(lc))))
+			return false;
+	return true;
+}
+
 void mpp_ordered_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *ordered_rel)
 {
 	PathTarget *target = root->upper_targets[UPPERREL_ORDERED];
@@ -78,6 +89,8 @@ void mpp_ordered_paths(PlannerInfo *root, RelOptInfo *input_rel, RelOptInfo *ord
 	ListCell *lc;
 	ListCell *lp;
 
+	if (!same_order_everywhere(root))
+		return;
 	foreach (lc, inputs) {
 		const MppVariant *variant = lfirst(lc);
 

@@ -109,6 +109,8 @@ extern bool mpp_shippable_within(PlannerInfo *root, Node *node, Relids relids);
 
 /* Types whose values name a catalog row by its OID, which differs between nodes. */
 extern bool mpp_names_catalog_row(Oid type);
+/* The same without those that are no more than numbers and names (oid, name). */
+extern bool mpp_means_another_row(Oid type);
 /* Whether a parameter is a value by the time a slice is sent: the client's, or computed
  * by an InitPlan. */
 extern bool mpp_param_is_value(PlannerInfo *root, const Param *param);

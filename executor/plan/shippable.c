@@ -44,6 +44,13 @@ bool mpp_names_catalog_row(Oid type)
 	}
 }
 
+bool mpp_means_another_row(Oid type)
+{
+	type = getBaseType(type);
+	return mpp_names_catalog_row(type) && type != OIDOID && type != NAMEOID &&
+	       type != NAMEARRAYOID;
+}
+
 /* Stable functions may read tables and settings of the server they run on. Those of
  * PostgreSQL itself that compute from their arguments and from settings that every
  * QE has from its QD are let through. */
@@ -101,6 +108,15 @@ bool mpp_param_is_value(PlannerInfo *root, const Param *param)
 	       (param->paramkind == PARAM_EXEC && is_init_plan_param(root, param->paramid));
 }
 
+/* What names an object (regclass), as the number it has on one server. Comparisons do so. */
+static bool becomes_number(const RelabelType *relabel)
+{
+	Oid type = exprType((Node *)relabel->arg);
+	Oid element = get_base_element_type(type);
+
+	return mpp_means_another_row(OidIsValid(element) ? element : type);
+}
+
 static bool unshippable_walker(Node *node, void *ctx)
 {
 	ShipContext *context = ctx;
@@ -126,6 +142,10 @@ static bool unshippable_walker(Node *node, void *ctx)
 		       value->consttype != OIDOID &&
 		       DatumGetObjectId(value->constvalue) >= FirstNormalObjectId;
 	}
+	case T_RelabelType:
+		if (becomes_number((const RelabelType *)node))
+			return true;
+		break;
 	case T_RestrictInfo:
 		return unshippable_walker((Node *)((RestrictInfo *)node)->clause, ctx);
 	case T_PlaceHolderVar:

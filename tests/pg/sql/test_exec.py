@@ -137,6 +137,26 @@ class Exec(ClusterCase):
         self.assertEqual(self.value("select count(*) from t where row(b, a)::address === row('', 7)::address"), 1)
         self.assertEqual(self.value("select count(*) from t where b = 'ROW 7' collate backwards"), 1)
 
+    def test_values_that_name_objects_are_compared_by_what_they_name(self):
+        self.rows("create role first_one; create table owned (id int, r regrole);"
+                  "insert into owned values (1, 'first_one')")
+        count = "select count(*) from owned where r = 'first_one'::regrole"
+        self.assertEqual(self.value(count), 1)
+        self.rows("create temp table numbers as select 'first_one'::regrole::oid as number")
+        self.assertEqual(self.value("select count(*) from owned, numbers where r = number"), 1)
+        self.assertEqual(self.rows("select r::oid::regrole::text from owned order by r"), [("first_one",)])
+        self.rows("alter role first_one rename to second_one; create role first_one")
+        self.assertEqual(self.value(count), 0)
+        self.assertEqual(self.value(count.replace("first", "second")), 1)
+        self.rows("create text search configuration plain (copy = simple)")
+        found = "select count(*) from t where to_tsvector('plain'::regconfig, b) @@ '7'"
+        self.assertEqual(self.value(found), 1)
+        self.rows("alter text search configuration plain rename to plainer;"
+                  "create text search configuration plain (copy = english)")
+        self.assertEqual(self.value(found.replace("plain", "plainer")), 1)
+        self.rows("drop table owned; drop table numbers; drop role first_one, second_one;"
+                  "drop text search configuration plain, plainer")
+
     # ---- what a statement sees ----
 
     def test_statements_see_the_loads_of_their_transaction_and_no_others(self):
