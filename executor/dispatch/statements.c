@@ -43,17 +43,24 @@ static void statements_make(Qe *qe)
 	                             HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/* In a pipeline of its own: within one it would have taken a snapshot before a transaction
+ * begins, and could not be given an isolation level then. A connection that fails is opened
+ * again, or known to be lost, before the statement is sent. */
+static void statements_trim(Qe *qe)
+{
+	if (qe->statements == NULL || hash_get_num_entries(qe->statements) < STATEMENTS_MAX)
+		return;
+	qe_statements_forget(qe);
+	if (qe_send(qe, QE_ITEM_END, "DEALLOCATE ALL", 0, NULL, NULL, NULL))
+		qe_sync(qe);
+}
+
 /* The entry of the statement, or of another with its hash. */
 static Entry *statement_entry(Qe *qe, const QeStatement *statement)
 {
 	Entry *entry;
 	bool found;
 
-	if (qe->statements != NULL && hash_get_num_entries(qe->statements) >= STATEMENTS_MAX) {
-		qe_statements_forget(qe);
-		if (!qe_send(qe, QE_ITEM_END, "DEALLOCATE ALL", 0, NULL, NULL, NULL))
-			qe_throw_lost(qe);
-	}
 	if (qe->statements == NULL)
 		statements_make(qe);
 	entry = hash_search(qe->statements, &statement->hash, HASH_ENTER, &found);
@@ -97,6 +104,7 @@ void qe_statement_send(Qe *qe, const QeStatement *statement, mpp_gang_result res
 	char name[32];
 
 	qe_make_free(qe);
+	statements_trim(qe);
 	qe_reopen(qe);
 	qe_first_keep(qe, statement, true, result, ctx);
 	entry = statement_entry(qe, statement);

@@ -90,6 +90,16 @@ class Router(ClusterCase):
             self.assertEqual(cursor.fetchall(), [])
         connection.close()
 
+    def test_more_statements_than_a_segment_keeps_prepared_begin_transactions_of_any_kind(self):
+        connection = self.cluster.connect()
+        with connection.cursor() as cursor:
+            for number in range(600):
+                cursor.execute("begin isolation level repeatable read")
+                cursor.execute(f"select a as c{number} from h where a = 7")
+                self.assertEqual(cursor.fetchall(), [(7,)])
+                cursor.execute("commit")
+        connection.close()
+
     def test_a_changed_table_is_seen_by_prepared_statements(self):
         connection = self.cluster.connect()
         with connection.cursor() as cursor:
