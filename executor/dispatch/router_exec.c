@@ -169,15 +169,20 @@ static void prepare_results(RouterState *state)
 	}
 }
 
+/* Of a text and the types of its parameters. */
+static uint64 hash_sql(const RouterState *state, const char *sql)
+{
+	return hash_combine64(hash_bytes_extended((const unsigned char *)sql, strlen(sql), 0),
+	                      hash_bytes_extended((const unsigned char *)state->types,
+	                                          list_length(state->params) * sizeof(Oid), 0));
+}
+
 /* A statement prepared on a segment must not change the types of its result. */
 static void prepare_hash(RouterState *state)
 {
 	const TupleDesc descriptor = state->descriptor;
-	uint64 hash = hash_bytes_extended((const unsigned char *)state->sql, strlen(state->sql), 0);
+	uint64 hash = hash_sql(state, state->sql);
 
-	hash = hash_combine64(hash,
-	                      hash_bytes_extended((const unsigned char *)state->types,
-	                                          list_length(state->params) * sizeof(Oid), 0));
 	for (int i = 0; i < descriptor->natts; i++)
 		hash = hash_combine64(hash,
 		                      ((uint64)TupleDescAttr(descriptor, i)->atttypid << 32) |
@@ -375,8 +380,7 @@ static char *segment_plan(RouterState *state, ExplainState *es)
 	contents = bms_make_singleton(content);
 	statement.sql = psprintf("EXPLAIN (COSTS %s, VERBOSE %s) %s", es->costs ? "on" : "off",
 	                         es->verbose ? "on" : "off", state->sql);
-	statement.hash =
-	        hash_bytes_extended((const unsigned char *)statement.sql, strlen(statement.sql), 0);
+	statement.hash = hash_sql(state, statement.sql);
 	mpp_dtx_join_single_read(content);
 	qe_statement_send(&qe_array[content], &statement, on_plan, &lines);
 	mpp_gang_wait(contents, NULL, NULL);

@@ -100,6 +100,14 @@ class Router(ClusterCase):
                 cursor.execute("commit")
         connection.close()
 
+    def test_keys_of_several_types_are_explained_in_one_session(self):
+        connection = self.cluster.connect()
+        with connection.cursor() as cursor:
+            for key in ("7", "7::bigint", "7::smallint"):
+                cursor.execute(f"explain select * from h2 where x = {key}")
+                self.assertIn("Gather Motion 1:1", cursor.fetchone()[0])
+        connection.close()
+
     def test_a_changed_table_is_seen_by_prepared_statements(self):
         connection = self.cluster.connect()
         with connection.cursor() as cursor:
