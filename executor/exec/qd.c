@@ -241,8 +241,9 @@ static void send_message(MppRun *run, const StringInfoData *message)
 	int content = -1;
 
 	while ((content = bms_next_member(run->contents, content)) >= 0)
-		mpp_gang_send(content, "SELECT sluice.execute_slices($1, $2)", 2, params,
-		              take_report, run);
+		mpp_gang_send(content,
+		              "SELECT pg_catalog.encode(sluice.execute_slices($1, $2), 'hex')", 2,
+		              params, take_report, run);
 	watch_sockets(run);
 }
 
@@ -270,17 +271,17 @@ void mpp_qd_dispatch(MppMotionState *root, void (*open_receiver)(MppMotionState 
 
 /* ---- the end --------------------------------------------------------------- */
 
-/* "\x", the number of rows written as 16 hexadecimal digits, records. */
+/* The number of rows written, as 8 bytes, and records; in hexadecimal digits. */
 static void read_report(MppMotionState *root, const MppRunReport *report)
 {
 	int size = (int)strlen(report->text);
 	StringInfoData bytes;
 
-	if (size < 18 || size % 2 || strncmp(report->text, "\\x", 2) != 0)
+	if (size < 16 || size % 2)
 		elog(ERROR, "malformed report of segment %d", report->content);
 	initStringInfo(&bytes);
 	enlargeStringInfo(&bytes, size / 2);
-	bytes.len = (int)hex_decode(report->text + 2, (size_t)(size - 2), bytes.data);
+	bytes.len = (int)hex_decode(report->text, (size_t)size, bytes.data);
 	root->run->processed += (uint64)pq_getmsgint64(&bytes);
 	mpp_report_add(root, bytes.data + bytes.cursor, bytes.len - bytes.cursor, report->content);
 	pfree(bytes.data);

@@ -157,6 +157,14 @@ class Exec(ClusterCase):
         self.rows("drop table owned; drop table numbers; drop role first_one, second_one;"
                   "drop text search configuration plain, plainer")
 
+    def test_settings_of_how_values_print_do_not_matter_between_nodes(self):
+        for setting in ("bytea_output = escape", "datestyle = 'sql, dmy'", "extra_float_digits = -15",
+                        "intervalstyle = sql_standard", "xmloption = document", "quote_all_identifiers = on",
+                        "standard_conforming_strings = off", "timezone = 'Asia/Kathmandu'"):
+            self.rows("set " + setting)
+            self.assertEqual(self.value("select count(*) from t join v on t.a = v.g"), 60 * 99)
+            self.assertEqual(self.value("select b from t where a = 7"), "row 7")
+
     # ---- what a statement sees ----
 
     def test_statements_see_the_loads_of_their_transaction_and_no_others(self):
