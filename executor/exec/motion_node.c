@@ -101,9 +101,31 @@ static void begin_below(MppMotionState *state, CustomScan *scan, EState *estate,
 		begin_children(state, child, estate, eflags | EXEC_FLAG_EXPLAIN_ONLY);
 }
 
+/* The run is about to end. */
+static void lose(void *owner)
+{
+	MppMotionState *state = owner;
+
+	state->run = NULL;
+	state->receiver = NULL;
+	state->is_lost = true;
+}
+
+static void forget(void *owner)
+{
+	MppMotionState *state = owner;
+
+	if (state->run)
+		state->run->on_lost = NULL;
+}
+
 static void open_receiver(MppMotionState *state, MppRun *run)
 {
 	state->run = run;
+	if (state->is_root) {
+		run->owner = state;
+		run->on_lost = lose;
+	}
 	state->receiver = mpp_run_open_receiver(
 	        run, &state->motion, state->merge ? mpp_merge_compare : NULL, state->merge);
 }
@@ -144,8 +166,12 @@ static void begin(CustomScanState *node, EState *estate, int eflags)
 		state->fixed = mpp_fixed_row_create(type);
 	if (state->motion.kind == MPP_MOTION_ORDERED)
 		state->merge = mpp_merge_create(&state->motion, type, state->codec);
-	if (!state->is_root)
+	if (!state->is_root) {
 		open_receiver(state, mpp_run_starting);
+		return;
+	}
+	state->forget = (MemoryContextCallback){.func = forget, .arg = state};
+	MemoryContextRegisterResetCallback(estate->es_query_cxt, &state->forget);
 }
 
 /* ---- rows ------------------------------------------------------------------ */
@@ -154,6 +180,12 @@ static void dispatch(MppMotionState *state)
 {
 	MemoryContext old = MemoryContextSwitchTo(state->css.ss.ps.state->es_query_cxt);
 
+	if (state->is_lost)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_CURSOR_STATE),
+		         errmsg("the rows of the query are gone with the savepoint in which "
+		                "they were first read"),
+		         errhint("Read a row before the savepoint, or open the cursor again.")));
 	mpp_qd_dispatch(state, open_receiver);
 	MemoryContextSwitchTo(old);
 }
@@ -317,7 +349,7 @@ static void rescan(CustomScanState *node)
 		state->rereading = state->kept != NULL;
 		return;
 	}
-	if (!state->run && !state->at_end)
+	if (!state->run && !state->at_end && !state->is_lost)
 		return; /* nothing was read yet */
 	if (!state->is_root)
 		elog(ERROR, "motion %d cannot be read again", state->motion.number);
@@ -326,7 +358,7 @@ static void rescan(CustomScanState *node)
 		tuplestore_end(state->kept);
 	state->kept = NULL;
 	state->rereading = false;
-	state->at_end = false;
+	state->at_end = state->is_lost = false;
 }
 
 static void end(CustomScanState *node)

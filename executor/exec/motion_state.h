@@ -36,9 +36,11 @@ typedef struct MppMotionState {
 	MppRun *run;  /* NULL: not dispatched, or finished */
 	slu_motion_receiver *receiver;
 	bool at_end;
-	MppRowCodec *codec; /* of rows that do not travel as they are */
-	MppFixedRow *fixed; /* NULL: rows are not such, or too many columns */
-	MppMerge *merge;    /* of MPP_MOTION_ORDERED */
+	bool is_lost; /* the run was, by an abort of the savepoint in which it began */
+	MemoryContextCallback forget; /* the state is freed before its run */
+	MppRowCodec *codec;           /* of rows that do not travel as they are */
+	MppFixedRow *fixed;           /* NULL: rows are not such, or too many columns */
+	MppMerge *merge;              /* of MPP_MOTION_ORDERED */
 
 	bool keeps_rows; /* may be read again */
 	Tuplestorestate *kept;

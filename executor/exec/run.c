@@ -155,6 +155,8 @@ static void fail_runs(SubTransactionId subid)
 
 		if (run->subid < subid)
 			continue;
+		if (run->on_lost)
+			run->on_lost(run->owner);
 		slu_motion_fail(run->context, ECANCELED, "57014", "the statement was aborted");
 		mpp_run_close(run);
 	}

@@ -37,6 +37,10 @@ typedef struct MppRun {
 	uint64 processed;    /* rows that slices have written */
 	MppRunReport *reports;
 	Bitmapset *inbound; /* Motions to the slice of the coordinator being started */
+	/* An abort ends the run, not its owner: a cursor that was first read in a savepoint.
+	 * NULL: nobody is to know. */
+	void (*on_lost)(void *owner);
+	void *owner;
 } MppRun;
 
 /* The run whose slice is being started: Motions of the plan belong to it. */

@@ -230,6 +230,19 @@ class Exec(ClusterCase):
         self.assertEqual(self.rows("fetch 2 from c"), [(3,), (4,)])
         self.rows("rollback")
 
+    def test_a_cursor_first_read_in_a_savepoint_that_is_undone_says_that_its_rows_are_gone(self):
+        for sql in ("select a from t order by a", "select a from v join t on t.a = v.g"):
+            self.rows(f"begin; declare c cursor for {sql}; savepoint s")
+            self.assertEqual(len(self.rows("fetch 2 from c")), 2)
+            self.rows("insert into t values (-1, 'x', 1)")
+            self.rows("rollback to s")
+            self.fails("24000", "fetch 2 from c")
+            self.rows("rollback")
+            self.rows(f"begin; declare c cursor for {sql}; savepoint s")
+            self.assertEqual(len(self.rows("fetch 2 from c")), 2)
+            self.rows("rollback to s; close c; commit")
+            self.assertEqual(self.value("select count(*) from t"), 1000)
+
     # ---- parameters and subqueries ----
 
     def test_parameters_reach_the_slices(self):
