@@ -256,10 +256,20 @@ void qe_take(Qe *qe)
 	}
 }
 
-void qe_look(Qe *qe)
+/* Whether there is something to read. Nothing is what a living idle server says. */
+static bool has_said(const Qe *qe)
 {
 	char byte;
+	ssize_t size;
 
+	do {
+		size = recv(PQsocket(qe->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (size < 0 && errno == EINTR);
+	return size >= 0 || errno != EAGAIN;
+}
+
+void qe_look(Qe *qe)
+{
 	if (qe->item_count > 0)
 		qe_take(qe); /* the end of the last transaction */
 	if (qe->ended_idle) {
@@ -268,11 +278,7 @@ void qe_look(Qe *qe)
 	}
 	if (qe->conn == NULL || qe->item_count > 0 || qe->copy != QE_COPY_NONE)
 		return;
-	/* Nothing to hear is what a living idle server says. */
-	while (recv(PQsocket(qe->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-	       errno != EAGAIN) {
-		if (errno == EINTR)
-			continue;
+	while (has_said(qe)) {
 		if (!PQconsumeInput(qe->conn)) {
 			qe_fail(qe);
 			return;

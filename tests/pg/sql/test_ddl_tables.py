@@ -112,6 +112,7 @@ class Tables(ClusterCase):
         self.cluster.execute("insert into moving (b, c) values ('y', 5)")
         self.assertEqual(self.cluster.value("select a from moving where b = 'y'"), 1001)
         self.cluster.execute("drop table moving")
+
     def test_rows_that_policies_hide_from_the_owner_move_too(self):
         self.cluster.execute("create role mover; grant all on schema public to mover")
         for rows in ("hidden", "shown"):

@@ -195,6 +195,18 @@ class Sessions(DispatchCase):
                              [(1000,)])
         connection.close()
 
+    def test_a_session_that_was_stopped_for_a_while_notices_that_segment_processes_ended(self):
+        connection = self.cluster.connect()
+        self.run_sql(connection, "set statement_timeout = '20s'")
+        self.run_sql(connection, "select count(*) from t")
+        self.cluster.query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where"
+                           " application_name = 'sluice'", content=0)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            os.kill(connection.info.backend_pid, number)
+        self.assertEqual(self.run_sql(connection, "select count(*) from t where a <= 1000"),
+                         [(1000,)])
+        connection.close()
+
     def test_segment_processes_ended_at_any_moment_between_statements_are_replaced(self):
         self.cluster.execute("create table beside (a int, b int) with (distributed_by = 'b');"
                              "insert into beside select i, i * 7 from generate_series(1, 500) i")
