@@ -130,6 +130,10 @@ static bool in_transaction(void (*step)(void *arg), void *arg)
 	volatile bool done = false;
 
 	StartTransactionCommand();
+	/* Whatever the defaults are: each look for a decision must see what was committed
+	 * until then, and old decisions are deleted. */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
 	PG_TRY();
 	{
 		step(arg);

@@ -64,7 +64,7 @@ static List *databases(MemoryContext context)
 	return oids;
 }
 
-/* Runs the worker to its end. An exit code other than 0 means: again. */
+/* Runs the worker to its end. It kicks the launcher when not all is finished. */
 static void run_worker(Oid database)
 {
 	BackgroundWorker worker = {0};

@@ -397,6 +397,28 @@ class Commits(DispatchCase):
         wait_until(lambda: not set(old) & set(self.cluster.query(
             "select gid from sluice.dtx_decision", utility=True)), "old decisions are gone", 60)
 
+    def test_recovery_works_where_transactions_are_read_only_and_repeatable_read_by_default(self):
+        by_default = {"default_transaction_read_only": "on",
+                      "default_transaction_isolation": "repeatable read"}
+        first = self.cluster.value("select max(a) + 1 from t")
+
+        def decisions():
+            try:
+                return self.cluster.query("select gid from sluice.dtx_decision", utility=True)
+            except psycopg2.Error:
+                return None  # the coordinator recovers from the kill
+        for name, value in by_default.items():
+            self.cluster.sluice("config", "-d", self.cluster.directory, f"{name}={value}")
+        try:
+            self.first = first
+            self.commit_with_fault("after_commit:kill", "begin read write, isolation level read committed")
+            wait_until(lambda: decisions() == [], "decisions are carried out and forgotten", 60)
+        finally:
+            for name in by_default:
+                self.cluster.sluice("config", "-d", self.cluster.directory, "--reset", name)
+        self.assertEqual(self.cluster.value("select count(*) from t where a >= %s", first), self.ROWS)
+        self.assertEqual(self.prepared(), 0)
+
     def test_one_segment_that_wrote_alone_needs_no_two_phases(self):
         connection = self.cluster.connect()
         self.run_sql(connection, "set sluice.fault_point = 'before_prepare'")
