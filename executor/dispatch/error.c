@@ -76,7 +76,11 @@ void qe_throw_lost(Qe *qe)
 {
 	qe->broken = false;
 	ereport(ERROR,
-	        (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("lost the connection to %s", qe->name),
+	        (errcode(qe->committing ? ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN
+	                                : ERRCODE_CONNECTION_FAILURE),
+	         qe->committing
+	                 ? errmsg("lost the connection to %s, which may have committed", qe->name)
+	                 : errmsg("lost the connection to %s", qe->name),
 	         qe->lost_message[0] ? errdetail_internal("%s", pchomp(qe->lost_message)) : 0));
 }
 

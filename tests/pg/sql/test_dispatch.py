@@ -331,11 +331,11 @@ class Commits(DispatchCase):
                             " with (distributed_by = 'a')")
         cls.cluster.execute("insert into t select i, 'before' from generate_series(1, 10) i")
 
-    def commit_with_fault(self, fault):
+    def commit_with_fault(self, fault, begin="begin"):
         """Whether the client was told that it is committed."""
         connection = self.cluster.connect()
         try:
-            self.run_sql(connection, "begin")
+            self.run_sql(connection, begin)
             self.run_sql(connection, "set local sluice.fault_point = %s", fault)
             self.run_sql(connection, "insert into t select i, %s from generate_series(%s, %s) i",
                          fault, self.first, self.first + self.ROWS - 1)
@@ -396,6 +396,18 @@ class Commits(DispatchCase):
         self.check_fault("qe_after_prepare@0:kill", 0)  # wakes the recovery
         wait_until(lambda: not set(old) & set(self.cluster.query(
             "select gid from sluice.dtx_decision", utility=True)), "old decisions are gone", 60)
+
+    def test_a_commit_whose_answer_is_lost_is_said_to_be_open(self):
+        row = self.cluster.value("select max(a) + 1 from t")
+        connection = self.cluster.connect()
+        self.run_sql(connection, "begin")
+        self.run_sql(connection, "set local sluice.fault_point = 'qe_after_commit:kill'")
+        self.run_sql(connection, "insert into t values (%s, 'alone')", row)
+        with self.assertRaises(psycopg2.errors.TransactionResolutionUnknown):
+            self.run_sql(connection, "commit")
+        connection.close()
+        self.wait_until_served()
+        self.assertEqual(self.cluster.value("select count(*) from t where a = %s", row), 1)
 
     def test_recovery_works_where_transactions_are_read_only_and_repeatable_read_by_default(self):
         by_default = {"default_transaction_read_only": "on",
