@@ -223,6 +223,7 @@ static bool connect_step(Waiting *waiting, TimestampTz deadline)
 	CHECK_FOR_INTERRUPTS();
 	qe_start(qe, waiting->segment);
 	waiting->polling = PGRES_POLLING_WRITING;
+	waiting->ready = PQsocket(qe->conn) < 0;
 	return false;
 }
 
