@@ -28,11 +28,15 @@ void load_row_end(StringInfo out, const LoadRow *row)
 		pq_sendint16(out, -1);
 }
 
-static void append_escaped(StringInfo out, const char *value, char delimiter)
+static void append_escaped(StringInfo out, const char *value, const CopyFormatOptions *options)
 {
 	static const char names[] = "bfnrtv";
 	static const char codes[] = "\b\f\n\r\t\v";
+	char delimiter = options->delim[0];
 
+	/* NULL is what reads so before escapes are taken away. */
+	if (*value != 0 && strcmp(value, options->null_print) == 0)
+		appendStringInfo(out, "\\x%02x", (unsigned char)*value++);
 	for (; *value != 0; value++) {
 		const char *code = strchr(codes, *value);
 
@@ -71,7 +75,7 @@ static void append_default(StringInfo out, LoadRow *row, LoadDefault *column)
 	if (options->csv_mode)
 		append_quoted(out, value, options->quote[0], options->escape[0]);
 	else
-		append_escaped(out, value, options->delim[0]);
+		append_escaped(out, value, options);
 }
 
 static void append_line(StringInfo out, LoadRow *row)

@@ -121,6 +121,15 @@ class Load(ClusterCase):
         self.assertEqual(self.run_sql("select count(*) from (select s from t where s <= 2000) z"),
                          [(2000,)])
 
+    def test_a_default_that_looks_like_null_in_the_file_is_none(self):
+        self.run_sql("drop table t")
+        self.run_sql("create table t (a int, s serial, b text default current_user)"
+                     " with (distributed_by = 'a')")
+        for null in ("1", "postgres"):
+            self.copy(f"copy t (a) from stdin (null '{null}')", "7\n8\n")
+            self.copy(f"copy t (a) from stdin (format csv, null '{null}')", "9\n10\n")
+        self.assertEqual(self.run_sql("select count(a), count(s), count(b) from t"), [(8, 8, 8)])
+
     def test_where_keeps_rows_out(self):
         self.assertEqual(self.copy("copy t from stdin where a > 10 and b <> 'row 11'", Lines(20)), 9)
         self.assertEqual(self.run_sql("select min(a), count(*) from t"), [(12, 9)])
