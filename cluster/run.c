@@ -3,6 +3,7 @@
 #include "cluster/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -83,9 +84,19 @@ static void exec_by_ssh(const struct cluster *cluster, const struct cluster_host
 	fprintf(stderr, "%s: %s\n", words[0], strerror(errno));
 }
 
-static FILE *input_file(const char *input)
+/* A file without a name that no other program gets: servers would hold it as long as they run. */
+static FILE *own_file(void)
 {
 	FILE *file = tmpfile();
+
+	if (file)
+		fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
+	return file;
+}
+
+static FILE *input_file(const char *input)
+{
+	FILE *file = own_file();
 
 	if (!file || (input && fputs(input, file) < 0) || fflush(file) != 0) {
 		if (file)
@@ -96,10 +107,18 @@ static FILE *input_file(const char *input)
 	return file;
 }
 
+static void become(int fd, int standard_fd)
+{
+	if (fd == standard_fd) /* this program was started without it */
+		fcntl(fd, F_SETFD, 0);
+	else
+		dup2(fd, standard_fd);
+}
+
 int run_start(const struct cluster *cluster, const struct cluster_host *host, const char *what,
               const char *const argv[], const char *input, struct run_job *ret_job)
 {
-	FILE *in = input_file(input), *output = tmpfile();
+	FILE *in = input_file(input), *output = own_file();
 	pid_t pid = in && output ? fork() : -1;
 
 	if (pid < 0) {
@@ -111,9 +130,9 @@ int run_start(const struct cluster *cluster, const struct cluster_host *host, co
 		return -1;
 	}
 	if (pid == 0) {
-		dup2(fileno(in), STDIN_FILENO);
-		dup2(fileno(output), STDOUT_FILENO);
-		dup2(fileno(output), STDERR_FILENO);
+		become(fileno(in), STDIN_FILENO);
+		become(fileno(output), STDOUT_FILENO);
+		become(fileno(output), STDERR_FILENO);
 		if (!cluster_is_local(host)) {
 			exec_by_ssh(cluster, host, argv);
 		} else if (run_become_user(cluster) == 0) {

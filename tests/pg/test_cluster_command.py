@@ -77,6 +77,11 @@ class ClusterCommand(ClusterCase):
         self.assertIn("invalid value", output)
         self.assertIn("4MB", self.cluster.sluice("config", "-d", self.cluster.directory, "work_mem"))
 
+    def test_servers_and_agents_hold_no_files_of_the_command_that_started_them(self):
+        for pid in (self.cluster.postmaster(-1), self.cluster.postmaster(1), self.cluster.agent()):
+            files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            self.assertEqual([file for file in files if "(deleted)" in file and "memfd" not in file], [])
+
     def test_config_tells_what_waits_for_a_restart(self):
         output = self.cluster.sluice("config", "-d", self.cluster.directory, "max_wal_senders=9")
         self.assertIn("restart", output)
