@@ -152,7 +152,8 @@ int check_main(int argc, char **argv)
 		putchar('\n');
 		json_decref(report.list);
 	} else if (result == 0 && report.count == 0) {
-		printf("the catalogs of %zu servers agree\n", cluster.server_count);
+		printf("the catalogs of %zu servers agree\n",
+		       servers_count(&cluster, SERVERS_SEGMENTS) + 1);
 	}
 	cluster_free(&cluster);
 	return result == 0 && report.count == 0 ? 0 : 1;
