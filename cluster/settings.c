@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char usage[] =
         "usage: sluice config [options] NAME            show a setting on every server\n"
@@ -32,20 +33,74 @@ static bool is_wanted(const struct config_options *options, const struct cluster
 	       !(options->coordinator_only && !is_coordinator);
 }
 
+/* Settings of PostgreSQL 15 that are lists of names (GUC_LIST_QUOTE, which no view shows): in
+ * one literal they would be one name. */
+static bool is_list(const char *name)
+{
+	static const char *const lists[] = {
+	        "local_preload_libraries",  "search_path",      "session_preload_libraries",
+	        "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (strcasecmp(name, lists[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Ends the first name of a list, in double quotes or not, and gives back what is left of the
+ * list, or NULL. */
+static char *list_split(char *list, char **ret_name)
+{
+	char *from, *to = list;
+	bool quoted = false;
+
+	*ret_name = list += strspn(list, " ");
+	for (from = to = list; *from && (quoted || *from != ','); from++)
+		if (*from == '"')
+			quoted = !quoted;
+		else
+			*to++ = *from;
+	list = *from ? from + 1 : NULL;
+	while (to > *ret_name && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	return list;
+}
+
+/* Literals with commas between. Returned owned; NULL: no memory, or not in the encoding. */
+static char *value_literals(PGconn *connection, const char *name, const char *value)
+{
+	char *copy = cluster_text("%s", value), *rest = copy, *sql = cluster_text("%s", "");
+
+	while (rest && sql) {
+		char *word = rest, *literal, *longer = NULL;
+
+		rest = is_list(name) ? list_split(rest, &word) : NULL;
+		literal = PQescapeLiteral(connection, word, strlen(word));
+		if (literal)
+			longer = cluster_text("%s%s%s", sql, *sql ? ", " : "", literal);
+		PQfreemem(literal);
+		free(sql);
+		sql = longer;
+	}
+	free(copy);
+	return sql;
+}
+
 /* ALTER SYSTEM takes no parameters. Returned owned; NULL after a message. */
 static char *alter_statement(PGconn *connection, const char *name, const char *value)
 {
 	char *identifier = PQescapeIdentifier(connection, name, strlen(name));
-	char *literal = value ? PQescapeLiteral(connection, value, strlen(value)) : NULL,
-	     *sql = NULL;
+	char *literals = value ? value_literals(connection, name, value) : NULL, *sql = NULL;
 
-	if (!identifier || (value && !literal))
+	if (!identifier || (value && !literals))
 		fprintf(stderr, "sluice config: %s", PQerrorMessage(connection));
 	else if (value)
-		sql = cluster_text("alter system set %s = %s", identifier, literal);
+		sql = cluster_text("alter system set %s = %s", identifier, literals);
 	else
 		sql = cluster_text("alter system reset %s", identifier);
-	PQfreemem(literal);
+	free(literals);
 	PQfreemem(identifier);
 	return sql;
 }

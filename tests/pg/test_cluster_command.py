@@ -77,6 +77,14 @@ class ClusterCommand(ClusterCase):
         self.assertIn("invalid value", output)
         self.assertIn("4MB", self.cluster.sluice("config", "-d", self.cluster.directory, "work_mem"))
 
+    def test_config_takes_lists(self):
+        directory = self.cluster.directory
+        for value, shown in (("a, b", "a, b"), ('"A b",c', '"A b", c'), ("one", "one"), ("", '""')):
+            self.cluster.sluice("config", "-d", directory, f"search_path={value}")
+            rows = json.loads(self.cluster.sluice("config", "-d", directory, "--json", "search_path"))
+            self.assertEqual([row["value"] for row in rows], [shown] * 3, value)
+        self.cluster.sluice("config", "-d", directory, "--reset", "search_path")
+
     def test_servers_and_agents_hold_no_files_of_the_command_that_started_them(self):
         for pid in (self.cluster.postmaster(-1), self.cluster.postmaster(1), self.cluster.agent()):
             files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
