@@ -190,7 +190,8 @@ class Sessions(DispatchCase):
                                        " application_name = 'sluice'", content=0)
             if ending == "true":
                 self.cluster.kill(ended[0][0])  # the segment recovers from that
-                wait_until(lambda: not os.path.exists(f"/proc/{ended[0][0]}"), "it is gone")
+                wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid, _ in ended),
+                           "it and those it takes with it are gone")
             self.assertEqual(self.run_sql(connection, "select count(*) from t where a <= 1000"),
                              [(1000,)])
         connection.close()
