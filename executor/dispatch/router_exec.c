@@ -38,6 +38,7 @@ typedef struct RouterState {
 	List *key_states; /* of ExprState */
 	int eflags;
 
+	Oid *types_here;   /* [params] */
 	Oid *types;        /* [params] told to the segment; InvalidOid: it knows better */
 	FmgrInfo *outputs; /* [params] to binary, or to text where format is 0 */
 	int *formats;
@@ -117,6 +118,7 @@ static void prepare_params(RouterState *state, const CustomScan *scan)
 	int i = 0;
 	ListCell *cell;
 
+	state->types_here = palloc(count * sizeof(Oid));
 	state->types = palloc(count * sizeof(Oid));
 	state->outputs = palloc(count * sizeof(FmgrInfo));
 	state->formats = palloc(count * sizeof(int));
@@ -131,6 +133,7 @@ static void prepare_params(RouterState *state, const CustomScan *scan)
 			continue;
 		}
 		state->params = lappend(state->params, expression);
+		state->types_here[i] = type;
 		state->types[i] = type < FirstNormalObjectId ? type : InvalidOid;
 		state->formats[i] = is_portable(type);
 		if (state->formats[i])
@@ -169,11 +172,12 @@ static void prepare_results(RouterState *state)
 	}
 }
 
-/* Of a text and the types of its parameters. */
+/* Of a text and the types of its parameters, where they may have been dropped and others be
+ * called so now. */
 static uint64 hash_sql(const RouterState *state, const char *sql)
 {
 	return hash_combine64(hash_bytes_extended((const unsigned char *)sql, strlen(sql), 0),
-	                      hash_bytes_extended((const unsigned char *)state->types,
+	                      hash_bytes_extended((const unsigned char *)state->types_here,
 	                                          list_length(state->params) * sizeof(Oid), 0));
 }
 
