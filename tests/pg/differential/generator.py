@@ -265,7 +265,8 @@ class Queries(Expressions):
         aggregate = self.aggregate(scope, "bigint")[0]
         if depth > 0 and self.chance(0.3):
             source, inner = self.inner(1)
-            condition = self.equality(keys, inner) if self.chance(0.6) else None
+            columns = [key for key in keys if key in scope]  # others are not known as groups
+            condition = self.equality(columns, inner) if self.chance(0.6) else None
             where = f" where {condition}" if condition else ""
             return self.pick(f"{aggregate} > (select count(*) from {source}{where}) - 3",
                              f"exists (select 1 from {source}{where})",
