@@ -14,6 +14,7 @@
  * which is 0 and not NULL then, is left alone. Each row outside meets one group at
  * most, as the correlation is the equality that groups are made by.
  */
+#include "executor/plan/decorrelate.h"
 #include "executor/plan/rewrite.h"
 
 #include <access/stratnum.h>
@@ -29,19 +30,13 @@
 
 #include "executor/plan/plan.h"
 
-/* inner = outer */
-typedef struct Correlation {
-	OpExpr *clause;
-	Expr *inner;
-	Expr *outer; /* as seen from outside */
-	bool inner_is_left;
-} Correlation;
-
 /* ---- what is strict ---- */
 
-static bool null_of_nothing(const Aggref *aggref)
+bool mpp_null_of_nothing(const Aggref *aggref)
 {
-	static const char *const names[] = {"sum", "avg", "min", "max", "stddev", "variance"};
+	static const char *const names[] = {"sum",        "avg",       "min",      "max",
+	                                    "stddev",     "variance",  "bool_and", "bool_or",
+	                                    "string_agg", "array_agg", "jsonb_agg"};
 	const char *name = get_func_name(aggref->aggfnoid);
 
 	if (name == NULL || aggref->aggfnoid >= FirstNormalObjectId || aggref->agglevelsup != 0)
@@ -71,7 +66,7 @@ static bool null_with(Node *node, const Node *leaf)
 		return true;
 	switch (nodeTag(node)) {
 	case T_Aggref:
-		return leaf == NULL && null_of_nothing((Aggref *)node);
+		return leaf == NULL && mpp_null_of_nothing((Aggref *)node);
 	case T_OpExpr:
 		return op_strict(((OpExpr *)node)->opno) &&
 		       any_null_with(((OpExpr *)node)->args, leaf);
@@ -147,10 +142,10 @@ static bool simple_expr(Node *node)
 	       !contain_volatile_functions(node) && !contain_agg_clause(node);
 }
 
-static Correlation *as_correlation(Node *clause)
+static MppCorrelation *as_correlation(Node *clause)
 {
 	OpExpr *op = (OpExpr *)clause;
-	Correlation *correlation;
+	MppCorrelation *correlation;
 	Node *left;
 	Node *right;
 
@@ -158,7 +153,7 @@ static Correlation *as_correlation(Node *clause)
 		return NULL;
 	left = linitial(op->args);
 	right = lsecond(op->args);
-	correlation = palloc0(sizeof(Correlation));
+	correlation = palloc0(sizeof(MppCorrelation));
 	correlation->clause = op;
 	correlation->inner_is_left = is_inner(left) && is_outer(right);
 	if (!correlation->inner_is_left && !(is_inner(right) && is_outer(left)))
@@ -169,32 +164,32 @@ static Correlation *as_correlation(Node *clause)
 	return groups_by(op, correlation->inner) ? correlation : NULL;
 }
 
-/* Splits the WHERE clause; false: it is correlated in another way. */
-static bool split_quals(const Query *subquery, List **ret_correlations, List **ret_rest)
+bool mpp_split_correlations(Query *subquery, List **ret_correlations)
 {
+	List *rest = NIL;
 	ListCell *lc;
 
 	*ret_correlations = NIL;
-	*ret_rest = NIL;
 	foreach (lc, make_ands_implicit((Expr *)subquery->jointree->quals)) {
-		Correlation *correlation = as_correlation(lfirst(lc));
+		MppCorrelation *correlation = as_correlation(lfirst(lc));
 
 		if (correlation != NULL)
 			*ret_correlations = lappend(*ret_correlations, correlation);
 		else
-			*ret_rest = lappend(*ret_rest, lfirst(lc));
+			rest = lappend(rest, lfirst(lc));
 	}
+	subquery->jointree->quals = rest == NIL ? NULL : (Node *)make_ands_explicit(rest);
 	return *ret_correlations != NIL;
 }
 
-static bool plain_aggregate(const Query *query)
+bool mpp_plain_aggregate(const Query *query)
 {
 	return query->commandType == CMD_SELECT && query->hasAggs && query->groupClause == NIL &&
 	       query->groupingSets == NIL && query->havingQual == NULL && !query->hasWindowFuncs &&
 	       !query->hasTargetSRFs && query->setOperations == NULL && query->cteList == NIL &&
 	       query->distinctClause == NIL && query->sortClause == NIL &&
 	       query->limitCount == NULL && query->limitOffset == NULL && query->rowMarks == NIL &&
-	       query->jointree != NULL && list_length(query->targetList) == 1;
+	       query->jointree != NULL;
 }
 
 /* ---- the rewrite ---- */
@@ -214,13 +209,27 @@ static Var *add_group_column(Query *subquery, Index rti, Expr *inner)
 	return makeVarFromTargetEntry(rti, tle);
 }
 
-static Node *join_clause(const Correlation *correlation, Var *column)
+static Node *join_clause(const MppCorrelation *correlation, Var *column)
 {
 	OpExpr *op = copyObject(correlation->clause);
 
 	op->args = correlation->inner_is_left ? list_make2(column, correlation->outer)
 	                                      : list_make2(correlation->outer, column);
 	return (Node *)op;
+}
+
+List *mpp_group_by_correlations(Query *subquery, Index rti, const List *correlations)
+{
+	List *clauses = NIL;
+	ListCell *lc;
+
+	foreach (lc, correlations) {
+		const MppCorrelation *correlation = lfirst(lc);
+		Var *group = add_group_column(subquery, rti, correlation->inner);
+
+		clauses = lappend(clauses, join_clause(correlation, group));
+	}
+	return clauses;
 }
 
 static Node *replace_node(Node *node, void *ctx)
@@ -241,28 +250,18 @@ static Node *as_join(Query *query, Node *clause, SubLink *sublink, List **quals)
 	Query *subquery = copyObject((Query *)sublink->subselect);
 	Index rti = list_length(query->rtable) + 1;
 	List *correlations;
-	List *rest;
 	TargetEntry *result;
 	Var *column;
 	RangeTblRef *ref;
-	ListCell *lc;
 
-	if (!plain_aggregate(subquery) || !split_quals(subquery, &correlations, &rest))
+	if (!mpp_plain_aggregate(subquery) || !mpp_split_correlations(subquery, &correlations))
 		return NULL;
-	subquery->jointree->quals = (Node *)make_ands_explicit(rest);
-	if (rest == NIL)
-		subquery->jointree->quals = NULL;
 	result = linitial_node(TargetEntry, subquery->targetList);
 	if (mpp_refers_outside((Node *)subquery) || contain_volatile_functions((Node *)subquery) ||
 	    !null_with((Node *)result->expr, NULL))
 		return NULL;
 	column = makeVarFromTargetEntry(rti, result);
-	foreach (lc, correlations) {
-		const Correlation *correlation = lfirst(lc);
-		Var *group = add_group_column(subquery, rti, correlation->inner);
-
-		*quals = lappend(*quals, join_clause(correlation, group));
-	}
+	*quals = list_concat(*quals, mpp_group_by_correlations(subquery, rti, correlations));
 	query->rtable = lappend(query->rtable, mpp_make_subquery_rte(subquery));
 	ref = makeNode(RangeTblRef);
 	ref->rtindex = rti;

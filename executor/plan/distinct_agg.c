@@ -94,7 +94,7 @@ void mpp_rewrite_distinct_agg(Query *query)
 	if (query->commandType != CMD_SELECT || !query->hasAggs || query->groupClause != NIL ||
 	    query->groupingSets != NIL || query->hasWindowFuncs || query->hasTargetSRFs ||
 	    query->distinctClause != NIL || query->setOperations != NULL ||
-	    query->rowMarks != NIL || query->hasModifyingCTE ||
+	    query->rowMarks != NIL || query->hasModifyingCTE || mpp_refers_outside((Node *)query) ||
 	    checkExprHasSubLink((Node *)query->targetList) ||
 	    checkExprHasSubLink(query->havingQual))
 		return;

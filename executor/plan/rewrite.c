@@ -138,6 +138,7 @@ static bool rewrite_walker(Node *node, void *ctx)
 		mpp_rewrite_distinct_agg(query);
 		mpp_rewrite_not_in(query);
 		mpp_decorrelate(query);
+		mpp_apply(query);
 		return false;
 	}
 	return expression_tree_walker(node, rewrite_walker, ctx);

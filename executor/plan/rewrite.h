@@ -18,6 +18,8 @@ extern void mpp_rewrite_query(Query *query);
 
 /* decorrelate.c: correlated scalar aggregates in WHERE become joins with groups. */
 extern void mpp_decorrelate(Query *query);
+/* apply.c: such aggregates in the select list, and LATERAL ones, too. */
+extern void mpp_apply(Query *query);
 /* not_in.c: NOT IN becomes NOT EXISTS, and a rule for NULLs. */
 extern void mpp_rewrite_not_in(Query *query);
 /* distinct_agg.c: DISTINCT aggregates without groups aggregate a SELECT DISTINCT. */

@@ -92,6 +92,9 @@ class Statements(Case):
     def test_insertions_agree(self):
         self.compare_file("insert")
 
+    def test_aggregates_of_a_row_outside_agree(self):
+        self.compare_file("apply")
+
     def test_every_pair_of_tables_joins_in_every_way(self):
         self.compare_all(matrix())
 

@@ -237,6 +237,21 @@ class Plan(ClusterCase):
         self.assertEqual(self.count("SubPlan", "select * from t where b not in"
                                     " (select b from u limit 2)"), 2, "asked once, it may vary")
 
+    def test_aggregates_of_a_row_outside_are_joined_as_groups(self):
+        self.move_for_nothing()
+        for query in ("select a, (select count(*) from u where u.a = t.a) from t",
+                      "select a from t where (select count(*) from u where u.b = t.b) < 3",
+                      "select a, x.* from t, lateral (select count(*), max(c) from u"
+                      " where u.a = t.a) x",
+                      "select a, x.n from t left join lateral (select count(*) n from u"
+                      " where u.a = t.b) x on true"):
+            plan = self.explain(query)
+            self.assertRegex(plan, r"(?s)\AGather Motion.*Hash.*Aggregate", query)
+            self.assertNotIn("SubPlan", plan)
+        self.rows("set sluice.enable_decorrelation = off")
+        self.assertEqual(self.count("SubPlan", "select (select count(*) from u where u.a = t.a)"
+                                    " from t"), 1)
+
     def test_a_with_query_with_a_limit_is_evaluated_once(self):
         self.assertEqual(self.rows("with w as (select a from t limit 5) select count(*) from w x"
                                    " join w y using (a)"), [(5,)])
