@@ -104,18 +104,29 @@ static void bulk_fill(const char *socket_path, const char *peer, uint64_t number
 	}
 }
 
-/* Every bulk frame that is there. */
-static void bulk_drain(struct ends *ends)
+/* One bulk frame, if there is any. */
+static void bulk_take(struct ends *ends)
 {
 	struct slu_frame frame;
-	int r;
+	int r = slu_set_recv(ends->bulk, &frame);
 
-	while ((r = slu_set_recv(ends->bulk, &frame)) == SLU_OK) {
+	if (r == SLU_OK) {
 		slu_frame_release(&frame);
 		ends->bulk_count++;
-	}
-	if (r != SLU_AGAIN)
+	} else if (r != SLU_AGAIN) {
 		die("bulk", slu_channel_reason(frame.channel));
+	}
+}
+
+static void bulk_take_until(struct ends *ends, uint64_t count)
+{
+	uint64_t deadline_ns = slu_now_ns() + GIVE_UP_NS;
+
+	while (ends->bulk_count < count) {
+		bulk_take(ends);
+		if (slu_now_ns() > deadline_ns)
+			die("bulk", "it does not move");
+	}
 }
 
 static void single_send(struct ends *ends)
@@ -144,7 +155,7 @@ static uint32_t single_wait(struct ends *ends)
 			break;
 		if (r != SLU_AGAIN || slu_now_ns() > deadline_ns)
 			die("single", slu_channel_reason(ends->single_in));
-		bulk_drain(ends);
+		bulk_take(ends);
 	}
 	slu_frame_release(&frame);
 	return (uint32_t)(ends->bulk_count - count);
@@ -185,16 +196,12 @@ static void measure(char **arguments, bool urgent, uint32_t *ret_there, uint32_t
 	}
 	ends_open(&ends, arguments, number, urgent);
 	/* All channels are joined, and their windows have grown. */
-	while (ends.bulk_count < 100 * BULKS)
-		bulk_drain(&ends);
+	bulk_take_until(&ends, 100 * BULKS);
 	single_wait(&ends);
 	for (int i = 0; i < MESSAGES; i++) {
-		uint64_t until = ends.bulk_count + 100;
-
 		there[i] = (uint32_t)(atomic_load(published_count) - ends.bulk_count);
 		waited[i] = single_wait(&ends);
-		while (ends.bulk_count < until)
-			bulk_drain(&ends);
+		bulk_take_until(&ends, ends.bulk_count + 100);
 	}
 	qsort(there, MESSAGES, sizeof(*there), compare);
 	qsort(waited, MESSAGES, sizeof(*waited), compare);
