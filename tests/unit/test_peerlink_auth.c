@@ -357,6 +357,21 @@ static void a_tls_client_on_a_plain_port_is_refused(void)
 	assert_pair_fails();
 }
 
+/* As another agent does, to see whether this one listens: no matter for the log. */
+static void a_connection_to_a_tls_port_that_says_nothing_is_not_refused(void)
+{
+	struct peerlink_stats stats;
+
+	rig_pair_init(&alpha, &bravo);
+	use_cert(&bravo, "bravo", "cluster-ca");
+	rig_node_start(&bravo, 200);
+	close(rig_stranger(&bravo));
+	RIG_UNTIL(
+	        (peerlink_stats(bravo.link, &stats), stats.accepted == 1 && stats.half_open == 0));
+	CU_ASSERT_EQUAL(stats.refused, 0);
+	rig_node_stop(&bravo);
+}
+
 static void a_handshake_that_stops_halfway_is_ended(void)
 {
 	static const uint8_t client_hello[] = {0x16, 0x03, 0x01, 0x01, 0x00, 0x01, 0x00, 0x00};
@@ -455,6 +470,7 @@ int main(void)
 	        UNIT_TEST(another_cluster_is_told_so_over_tls),
 	        UNIT_TEST(a_plain_client_on_a_tls_port_is_refused),
 	        UNIT_TEST(a_tls_client_on_a_plain_port_is_refused),
+	        UNIT_TEST(a_connection_to_a_tls_port_that_says_nothing_is_not_refused),
 	        UNIT_TEST(a_handshake_that_stops_halfway_is_ended),
 	        UNIT_TEST(nothing_older_than_tls_1_3_is_spoken),
 	        UNIT_TEST(unusable_credentials_are_named_at_start),
