@@ -16,6 +16,7 @@
 #define FRAME_BYTES_MAX 9000u
 
 static const uint8_t key[SLU_DRIVER_KEY_BYTES] = "a key of thirty-two bytes ......";
+static const uint8_t hello[SLU_DRIVER_HELLO_BYTES] = "a hello";
 static const uint8_t other_key[SLU_DRIVER_KEY_BYTES] = "another key of as many bytes ...";
 
 /* Both ends of a direction. */
@@ -232,7 +233,7 @@ static void wire_put(struct wire *wire, struct ends *ends, unsigned kind, uint32
 	struct record record;
 
 	if (kind == TCP_WIRE_HELLO) {
-		tcp_hello_encode(wire->bytes, 0, key);
+		tcp_hello_encode(wire->bytes, 0, hello);
 		wire->count = TCP_WIRE_HEADER_BYTES + sizeof(struct tcp_wire_hello);
 	} else {
 		uint8_t payload[FRAME_BYTES_MAX];
@@ -407,14 +408,14 @@ static void refuses_what_is_not_encrypted_where_it_is_to_be_and_the_other_way_ro
 	struct ends ends;
 
 	ends_begin(&ends, key);
-	tcp_hello_encode(bytes, 0, key);
+	tcp_hello_encode(bytes, 0, hello);
 	tcp_header_encode(bytes + hello_bytes, TCP_WIRE_SMALL, 10);
 	CU_ASSERT(reader_feed(reader, &ends.opener, bytes, sizeof bytes, 50) == -EPROTO);
 	CU_ASSERT_STRING_EQUAL(reader->stream.reason, "a message that is not encrypted");
 	tcp_header_encode(bytes + hello_bytes, TCP_WIRE_SMALL | TCP_WIRE_SEALED, 10);
 	CU_ASSERT(reader_feed(reader, NULL, bytes, sizeof bytes, 50) == -EPROTO);
 	CU_ASSERT(strstr(reader->stream.reason, "no key for it") != NULL);
-	tcp_hello_encode(bytes, TCP_WIRE_SEALED, key);
+	tcp_hello_encode(bytes, TCP_WIRE_SEALED, hello);
 	CU_ASSERT(reader_feed(reader, NULL, bytes, sizeof bytes, 50) == -EPROTO);
 	CU_ASSERT(reader->message_count == 0);
 	ends_end(&ends);
