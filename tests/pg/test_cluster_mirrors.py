@@ -65,9 +65,10 @@ class Mirrors(Case):
 
 
 class MirrorsOfOtherAgents(Mirrors):
-    """WAL goes from agent to agent."""
+    """WAL goes from agent to agent, as between hosts."""
 
     driver = "network"
+    test_mirrors_have_what_their_primaries_have = None  # MirrorsOnOtherHosts has it
 
     @classmethod
     def options(cls):
@@ -79,7 +80,6 @@ class MirrorsOnOtherHosts(Mirrors):
 
     segments = 1
     driver = "network"
-    test_mirrors_have_what_their_primaries_have = None  # that is the same elsewhere
 
     @classmethod
     def options(cls):
