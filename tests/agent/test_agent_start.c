@@ -112,6 +112,24 @@ static void says_where_a_configuration_is_wrong(void)
 	                   "carrier-pigeon");
 }
 
+static void does_not_start_where_it_could_not_encrypt(void)
+{
+	char path[] = "/tmp/sluice-key-XXXXXX", control[128];
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd >= 0 && ftruncate(fd, 64) == 0);
+	snprintf(control, sizeof(control), "listen = 127.0.0.1:0\nauth = psk\npsk_file = %s", path);
+	assert_start_fails(&(struct agent_fixture_options){.driver = "name = loop\nencrypt = yes",
+	                                                   .control = control},
+	                   "driver 'loop' does not encrypt");
+	assert_start_fails(&(struct agent_fixture_options){.driver = "encrypt = yes",
+	                                                   .control = "listen = 127.0.0.1:0\n"
+	                                                              "auth = none"},
+	                   "[driver] encrypt = yes and [control] auth = none");
+	close(fd);
+	unlink(path);
+}
+
 static void says_that_memory_is_short(void)
 {
 	assert_start_fails(&(struct agent_fixture_options){.arena = "size = 4000G\n"
@@ -322,6 +340,7 @@ int main(void)
 	        UNIT_TEST(probes_the_driver_of_a_configuration),
 	        UNIT_TEST(checks_a_good_configuration_without_starting),
 	        UNIT_TEST(says_where_a_configuration_is_wrong),
+	        UNIT_TEST(does_not_start_where_it_could_not_encrypt),
 	        UNIT_TEST(says_that_memory_is_short),
 	        UNIT_TEST(says_that_hugepages_are_missing),
 	        UNIT_TEST(notes_that_it_does_without_hugepages),
