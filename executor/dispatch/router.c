@@ -240,6 +240,17 @@ static List *plan_expressions(const List *expressions)
 	return planned;
 }
 
+/* Also in a subquery. */
+static bool locks_rows(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *)node)->rowMarks != NIL ||
+		       query_tree_walker((Query *)node, locks_rows, context, 0);
+	return expression_tree_walker(node, locks_rows, context);
+}
+
 static PlannedStmt *make_plan(const Query *query, const Texts *texts, const RouterKeys *keys,
                               const char *sql)
 {
@@ -255,8 +266,8 @@ static PlannedStmt *make_plan(const Query *query, const Texts *texts, const Rout
 	scan->custom_scan_tlist = result_columns(targets, true);
 	scan->custom_exprs =
 	        list_concat(plan_expressions(texts->params), plan_expressions(keys->values));
-	scan->custom_private =
-	        router_private_make(sql, keys, is_insert, is_insert || query->rowMarks != NIL);
+	scan->custom_private = router_private_make(sql, keys, is_insert,
+	                                           is_insert || locks_rows((Node *)query, NULL));
 	scan->scan.plan.plan_rows = 1;
 	scan->scan.plan.total_cost = 1;
 
@@ -283,7 +294,7 @@ static PlannedStmt *route_select(const Query *original)
 	if (!router_keys_find(query, &keys) || contain_volatile_functions((Node *)query))
 		return NULL;
 	/* A row lock on one copy of a replicated row protects nothing. */
-	if (query->rowMarks != NIL && keys.any_replicated)
+	if (keys.any_replicated && locks_rows((Node *)query, NULL))
 		return NULL;
 	texts.keys = keys.values;
 	query = (Query *)replace((Node *)query, &texts);

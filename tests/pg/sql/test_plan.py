@@ -336,6 +336,9 @@ class Plan(ClusterCase):
         for sql in ("update t set b = 0", "delete from t where b > 2",
                     "merge into t using u on t.a = u.a when matched then delete",
                     "select * from t join u using (a) for update",
+                    "select * from (select * from same for update) x",
+                    "with w as (select * from same where id = 1 for share) select * from w",
+                    "select * from t where a = 1 and exists (select from same where id = t.a for update)",
                     "with gone as (delete from t returning a) select * from gone",
                     "with new as (insert into t values (1) returning a) select * from new"):
             self.fails("0A000", sql)
