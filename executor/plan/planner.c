@@ -42,9 +42,6 @@ static PlannedStmt *plan_distributed(Query *query, const char *query_string, int
 	MppPlanState state = {.outer = mpp_plan_state, .segment_count = mpp_segment_count()};
 	PlannedStmt *plan = NULL;
 
-	plan = mpp_router_plan(query, query_string, cursor_options, params);
-	if (plan != NULL)
-		return plan;
 	mpp_refuse_query(query);
 	if (mpp_enable_distributed_plans)
 		mpp_rewrite_query(query);
