@@ -108,13 +108,18 @@ bool mpp_param_is_value(PlannerInfo *root, const Param *param)
 	       (param->paramkind == PARAM_EXEC && is_init_plan_param(root, param->paramid));
 }
 
-/* What names an object (regclass), as the number it has on one server. Comparisons do so. */
-static bool becomes_number(const RelabelType *relabel)
+static bool names_object(Oid type)
 {
-	Oid type = exprType((Node *)relabel->arg);
 	Oid element = get_base_element_type(type);
 
 	return mpp_means_another_row(OidIsValid(element) ? element : type);
+}
+
+/* What names an object (regclass), as the number it has on one server, or a number as a name.
+ * Comparisons of names do so. */
+static bool becomes_number_or_name(const RelabelType *relabel)
+{
+	return names_object(exprType((Node *)relabel->arg)) || names_object(relabel->resulttype);
 }
 
 static bool unshippable_walker(Node *node, void *ctx)
@@ -143,7 +148,7 @@ static bool unshippable_walker(Node *node, void *ctx)
 		       DatumGetObjectId(value->constvalue) >= FirstNormalObjectId;
 	}
 	case T_RelabelType:
-		if (becomes_number((const RelabelType *)node))
+		if (becomes_number_or_name((const RelabelType *)node))
 			return true;
 		break;
 	case T_RestrictInfo:

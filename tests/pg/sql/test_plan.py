@@ -273,6 +273,15 @@ class Plan(ClusterCase):
     def test_tableoid_names_the_table_of_the_coordinator(self):
         self.assertEqual(self.rows("select distinct tableoid::regclass::text from p order by 1"),
                          [("p1",), ("p2",)])
+        # On segments the number is that of another table, made later.
+        self.rows("create temp table one (a text); create temp table two (a text)")
+        for year in range(2022, 2028):
+            self.rows(f"create table p{year} partition of p for values from ('{year}-01-01') to ('{year + 1}-01-01')")
+            self.addCleanup(self.rows, f"drop table p{year}")
+        self.rows("insert into p values (7, '2022-02-02')")
+        self.assertEqual(self.rows("select tableoid::regclass, count(*) from p where k = 7 group by 1 order by 2, 1"),
+                         [("p1", 1), ("p2022", 1)])
+        self.assertEqual(self.rows("select count(*) from p where tableoid = 'p2022'::regclass"), [(1,)])
 
     def test_a_volatile_function_is_called_once_for_each_row(self):
         self.rows("create sequence s")
