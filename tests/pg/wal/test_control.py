@@ -6,9 +6,9 @@ import datetime
 import os
 import signal
 import time
+import unittest
 
-from walcase import (Skip, WalCase, flushed, insert, main, over_sluice, stat_replication,
-                     wait_until)
+from walcase import WalCase, flushed, insert, main, over_sluice, stat_replication, wait_until
 
 
 def stat_receiver(standby):
@@ -139,10 +139,10 @@ class AuthenticationBetweenAgentsThatEncrypt(Authentication):
     test_a_standby_that_fell_back_is_not_disturbed_while_links_are_not_encrypted = None
 
     @classmethod
-    def prepare(cls):
+    def setUpClass(cls):
         if cls.over != "tcp":
-            raise Skip("it is about two agents")
-        super().prepare()
+            raise unittest.SkipTest("it is about two agents")
+        super().setUpClass()
 
 
 class Timeouts(WalCase):
