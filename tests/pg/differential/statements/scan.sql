@@ -85,3 +85,22 @@ select * from wide where id = any (array[1, 5, 7]);
 select string_agg(name, ',' order by id) from emp where id < 10;
 select id, case when city is null then 'none' when budget > 3000 then city else upper(city) end from dept;
 select case city when 'Oslo' then 1 when 'Bern' then 2 else 3 end, count(*) from dept group by 1;
+-- numbers of catalog rows as names
+select tableoid::regclass, count(*) from part group by 1;
+select tableoid::regclass::text, max(id) from part group by tableoid having count(*) > 1;
+select distinct tableoid::regclass from part where tableoid::regclass <> 'part_2'::regclass;
+select p.id from part p join item i on i.id = p.id and p.tableoid::regclass::text = 'part_1';
+-- collations under which different texts are equal
+create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+create table cit (k text collate ci, n int, t text) with (distributed_by = 'k');
+insert into cit values ('a', 1, 'x'), ('A', 2, 'X'), ('b', 3, 'y'), ('B', 4, 'Y'), (null, 5, null), ('c', 6, 'z');
+select count(*), lower(k) from (select k, n from cit where n % 2 = 0) x group by k;
+select count(distinct k), count(distinct t collate ci) from cit;
+select x.n, y.n from cit x join cit y on x.k = y.k;
+select x.n, y.n from cit x join cit y on x.k = y.t collate ci;
+select x.n, y.n from cit x left join cit y on x.k = y.k collate "C";
+select n from cit where k = 'A';
+select n from cit where k = 'A' collate "C";
+select x.n, (select count(*) from cit y where y.k = x.t collate "C"), (select sum(y.n) from cit y where y.k = x.k) from cit x;
+drop table cit;
+drop collation ci;
