@@ -87,13 +87,17 @@ class Expressions:
             return self.pick(f"({column} || 'y')", f"upper({column})", f"left({column}, 1)",
                              f"({self.column(scope, 'json')} ->> 'k')",
                              f"{self.column(scope, 'mood')}::text",
+                             f"to_char({self.column(scope, 'time')}, 'DD HH24')",
                              f"{self.column(scope, 'int')}::text")
         if kind == "date":
             return f"({column} + {self.random.randint(0, 9)})"
         if kind == "time":
-            return f"({column} + {self.random.randint(0, 9)} * interval '1 hour')"
+            return self.pick(f"({column} + {self.random.randint(0, 9)} * interval '1 hour')",
+                             f"date_trunc('day', {column})")
         if kind == "bool":
-            return f"({self.predicate(scope, 0)})"
+            return self.pick(f"({self.predicate(scope, 0)})",
+                             f"({self.column(scope, 'time')} < now())",
+                             f"({self.column(scope, 'date')} < current_date)")
         if kind == "array":
             return self.pick(f"({column} || {self.column(scope, 'int')})",
                              f"array[{self.column(scope, 'int')}::int]")

@@ -52,6 +52,8 @@ class Queries(Expressions):
             return self.changed_here()
         if shape < 0.17:
             return self.cursor()
+        if shape < 0.2:
+            return self.transaction()
         return [self.single()]
 
     def single(self):
@@ -97,6 +99,18 @@ class Queries(Expressions):
                          f"order by {self.all(len(columns))}",
                 "fetch 3 c", "fetch backward 2 c", "fetch all c", "commit"]
 
+    def transaction(self):
+        """Queries see what their own transaction has inserted, and not what it took back."""
+        filled = (SINK, list(KINDS.items()))
+        fill = [f"insert into {SINK} ({', '.join(COLUMNS)}) select {', '.join(COLUMNS)} from "
+                f"{self.random.choice(RELATIONS)}" for _ in range(2)]
+        queries = []
+        for _ in range(3):
+            self._relations_left = RELATIONS_MAX
+            queries.append(self.select(1, filled)[0])
+        return ["begin", fill[0], queries[0], "savepoint s", fill[1], queries[1],
+                "rollback to s", queries[2], "rollback"]
+
     def changed_here(self):
         """A table of the coordinator, by what is on segments."""
         source, scope = self.from_clause(1, None)
@@ -122,6 +136,9 @@ class Queries(Expressions):
         limit = f" limit {self.random.randint(0, 12)}" if self.chance(0.6) else ""
         offset = f" offset {self.random.randint(0, 4)}" if limit and self.chance(0.3) else ""
         if limit and self.chance(0.1):
+            limit = (f" limit (select count(*) from {self.random.choice(RELATIONS)} z where "
+                     f"{self.predicate(columns_of('z'), 0)})")
+        elif limit and self.chance(0.1):
             limit = f" fetch first {self.random.randint(1, 5)} rows with ties"
         return f"select * from ({text}) o order by {self.all(len(columns))}{offset}{limit}"
 
@@ -292,7 +309,7 @@ class Queries(Expressions):
             listed.append(f"{text} over ({definition}{frame}) as s{number}")
             columns.append((f"s{number}", kind))
         text = f"select {', '.join(listed)} from {source}{self.where(scope, depth)}"
-        if self.chance(0.2):
+        if self.chance(0.3):
             text = f"select * from ({text}) y where s0 {self.pick('<', '=', '>')} {self.zero(columns)}"
         return text, columns
 
