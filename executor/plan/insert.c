@@ -129,6 +129,25 @@ static List *returning_vars(List *returning)
 	return tlist;
 }
 
+/* What views and policies demand of a row is checked where it is stored. */
+static void check_checks(PlannerInfo *root, List *lists)
+{
+	const WithCheckOption *check;
+
+	if (mpp_shippable(root, (Node *)lists))
+		return;
+	check = linitial_node(WithCheckOption, linitial_node(List, lists));
+	ereport(ERROR,
+	        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+	         check->kind == WCO_VIEW_CHECK
+	                 ? errmsg("WITH CHECK OPTION of view \"%s\" cannot be checked on segments",
+	                          check->relname)
+	                 : errmsg("a policy of table \"%s\" cannot be checked on segments",
+	                          check->relname),
+	         errdetail("It reads tables, or asks for what only the coordinator knows, as "
+	                   "current_user.")));
+}
+
 static void add_insertion(const Insertion *insertion, Path *rows, const MppLocus *place)
 {
 	PlannerInfo *root = insertion->root;
@@ -146,10 +165,7 @@ static void add_insertion(const Insertion *insertion, Path *rows, const MppLocus
 		if (!mpp_shippable(root, (Node *)returning))
 			modify->returningLists = list_make1(returning_vars(returning));
 	}
-	if (!mpp_shippable(root, (Node *)modify->withCheckOptionLists))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("WITH CHECK OPTION of this view cannot be checked on "
-		                       "segments")));
+	check_checks(root, modify->withCheckOptionLists);
 	gather = mpp_motion_path(insertion->final_rel, &modify->path, MPP_MOTION_GATHER,
 	                         mpp_locus_senders(place), list_make1_int(MPP_COORDINATOR),
 	                         modify->path.rows * mpp_plan_state->segment_count);

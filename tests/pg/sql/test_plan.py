@@ -340,6 +340,16 @@ class Plan(ClusterCase):
             self.assertEqual(sorted(cursor.fetchall(), key=lambda row: row[1]),
                              [("c1!", 1, True), ("c2!", 2, True), ("c3!", 3, True)])
 
+    def test_a_check_that_segments_cannot_make_is_named(self):
+        self.rows("create view ours as select * from t where c = current_user with check option;"
+                  "create role someone; grant all on t to someone; alter table t enable row level security;"
+                  "create policy own on t using (true) with check (c = current_user)")
+        self.addCleanup(self.rows, "reset role; drop view ours; drop policy own on t;"
+                        "alter table t disable row level security; drop owned by someone; drop role someone")
+        self.assertIn('view "ours"', self.fails("0A000", "insert into ours values (1, 1, 'x')"))
+        self.rows("set role someone")
+        self.assertIn('policy of table "t"', self.fails("0A000", "insert into t values (1, 1, 'someone')"))
+
     def test_what_cannot_be_done_is_refused_and_changes_nothing(self):
         before = self.rows("select count(*), sum(b) from t")
         for sql in ("update t set b = 0", "delete from t where b > 2",
