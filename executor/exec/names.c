@@ -249,14 +249,13 @@ static Oid object_of_address(text *type, Datum names, Datum arguments)
 
 static Oid find_enum_value(Datum *names, int count)
 {
-	Datum type_name = names[0];
-	Datum array =
-	        PointerGetDatum(construct_array(&type_name, 1, TEXTOID, -1, false, TYPALIGN_INT));
 	Datum none = PointerGetDatum(construct_empty_array(TEXTOID));
+	Datum array;
 	Oid type, value;
 
 	if (count != 2)
 		elog(ERROR, "malformed name of an object");
+	array = PointerGetDatum(construct_array(names, 1, TEXTOID, -1, false, TYPALIGN_INT));
 	type = object_of_address(cstring_to_text("type"), array, none);
 	value = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
 	                        CStringGetDatum(TextDatumGetCString(names[1])));

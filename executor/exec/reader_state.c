@@ -184,10 +184,17 @@ static void restore_settings(char *settings, Size size)
 		pfree(known_settings);
 	known_settings = NULL;
 	InitializingParallelWorker = true; /* lifts the limits of who may set what, when */
-	StartTransactionCommand();
-	RestoreGUCState(settings);
-	CommitTransactionCommand();
-	InitializingParallelWorker = false;
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		RestoreGUCState(settings);
+		CommitTransactionCommand();
+	}
+	PG_FINALLY();
+	{
+		InitializingParallelWorker = false;
+	}
+	PG_END_TRY();
 	known_settings = memcpy(MemoryContextAlloc(TopMemoryContext, size), settings, size);
 	known_settings_size = size;
 }
