@@ -24,6 +24,9 @@ LONG = {
 # Takes about as long as the wait for a cancel, so that some cancels meet its commit.
 SHORT_LOAD = "insert into sink select id, grp from big where id <= 1000"
 
+# A QE that is killed before it has got its slices is replaced, and nobody notices.
+RUNS_SLICES = "state = 'active' and query like '%execute_slices%'"
+
 
 class Canceller(threading.Thread):
     """Cancels what a session runs after a while, and again: the first may come before it starts."""
@@ -52,7 +55,7 @@ class Faults(FaultCase):
             f"select pid from pg_stat_activity where pid <> pg_backend_pid() and backend_type in "
             f"('client backend', 'parallel worker') and {condition}", content=content)]
 
-    def wait_active(self, content=0, condition="state = 'active'"):
+    def wait_active(self, content=0, condition=RUNS_SLICES):
         return wait_until(lambda: self.backends(content, condition), "a QE works")
 
     def assert_failed(self, statement, *words):
